@@ -1,0 +1,1 @@
+//! Connections: HTTPS, and plain HTTP on request.

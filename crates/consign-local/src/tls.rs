@@ -1,0 +1,1 @@
+//! TLS under a certificate authority of the root's own.
