@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::run::{self, Failure, Outcome, While};
 
 pub(crate) const HELP: &str = "\
@@ -196,21 +194,18 @@ fn foreign_imports(crates: &BTreeMap<String, Links>) -> Vec<String> {
     findings
 }
 
-/// Looks at what is really built, with features resolved: Cargo.lock alone names options too.
+/// Looks at what is really built, for any platform: Cargo.lock and `cargo metadata` also name what
+/// only a feature that nobody turns on would bring.
 fn forbidden_packages() -> Outcome<Vec<String>> {
-    let text = run::capture(run::cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
-    let metadata: Value = serde_json::from_str(&text).during("cargo metadata")?;
-    let built: BTreeSet<&str> = metadata["resolve"]["nodes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|node| node["id"].as_str())
-        .collect();
-    let packages = metadata["packages"].as_array().into_iter().flatten();
-    Ok(packages
-        .filter(|package| package["id"].as_str().is_some_and(|id| built.contains(id)))
-        .filter_map(|package| package["name"].as_str())
-        .filter(|name| FORBIDDEN.contains(name))
+    let tree = run::capture(
+        run::cargo()
+            .args(["tree", "--workspace", "--locked", "--target", "all", "--edges", "all"])
+            .args(["--prefix", "none", "--format", "{p}"]),
+    )?;
+    let names: BTreeSet<&str> = tree.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    Ok(FORBIDDEN
+        .iter()
+        .filter(|name| names.contains(*name))
         .map(|name| format!("{name} is in the dependency graph; `cargo tree -i {name}` shows how"))
         .collect())
 }
