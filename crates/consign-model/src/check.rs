@@ -1,0 +1,360 @@
+//! From the raw file to the real [`Exchange`]: every judgement about an exchange is made here.
+
+use crate::name::shown;
+use crate::raw::{At, RawExchange, RawKey, RawLane, RawParty, Source, list, nearest};
+use crate::{
+    AccountId, AtRest, BucketName, Date, Error, ErrorKind, Exchange, ExchangeName, KeyId, Lane,
+    LaneName, Party, PartyName, Principal, PublicKey, Region, Seal, Writer,
+};
+use std::collections::BTreeMap;
+
+/// More parties or lanes than this are a mistake.
+const ENTRIES_MAX: usize = 1000;
+
+/// Judges the raw file and builds the real exchange, or says the first thing that is wrong.
+pub(crate) fn exchange(
+    raw: &RawExchange,
+    file: &str,
+    text: &str,
+    today: Date,
+) -> Result<Exchange, Error> {
+    let check = Check { source: Source { text, file }, today };
+    let name = check.parsed(&raw.name, ExchangeName::parse)?;
+    let region = check.parsed(&raw.region, Region::parse)?;
+    let parties = check.parties(&raw.parties)?;
+    let lanes = check.lanes(&raw.lanes, &name, &region, &parties)?;
+    Ok(Exchange { name, region, parties, lanes })
+}
+
+const AT_REST: [(&str, AtRest); 4] = [
+    ("sse-kms", AtRest::SseKms),
+    ("dsse-kms", AtRest::DsseKms),
+    ("sse-s3", AtRest::SseS3),
+    ("sse-c", AtRest::SseC),
+];
+const SEALS: [(&str, Seal); 4] =
+    [("age", Seal::Age), ("openpgp", Seal::Openpgp), ("s3ec", Seal::S3ec), ("none", Seal::None)];
+const WRITERS: [(&str, Writer); 2] =
+    [("multipart", Writer::Multipart), ("encrypt-only", Writer::EncryptOnly)];
+
+struct Check<'a> {
+    source: Source<'a>,
+    today: Date,
+}
+
+impl Check<'_> {
+    fn parties(&self, raw: &[RawParty]) -> Result<BTreeMap<PartyName, Party>, Error> {
+        if raw.len() < 2 {
+            let offset = raw.first().map_or(0, |party| party.name.offset);
+            let message = "an exchange has two parties at least; add a table [party.NAME]";
+            return Err(self.source.error(ErrorKind::MissingField, offset, message));
+        }
+        self.few("parties", raw.len(), raw.last().map_or(0, |party| party.name.offset))?;
+        let mut parties: BTreeMap<PartyName, Party> = BTreeMap::new();
+        for raw in raw {
+            let party = self.party(raw)?;
+            for other in parties.values() {
+                self.tell_apart(raw, &party, other)?;
+            }
+            parties.insert(party.name.clone(), party);
+        }
+        Ok(parties)
+    }
+
+    fn party(&self, raw: &RawParty) -> Result<Party, Error> {
+        let what = format!("party {}", shown(&raw.name.value));
+        let name = self.parsed(&raw.name, PartyName::parse)?;
+        let account = self.parsed(&raw.account, AccountId::parse);
+        let account = account.map_err(|e| e.inside(&what))?;
+        let principal = self.parsed(&raw.principal, |text| Principal::parse(text, &account));
+        let principal = principal.map_err(|e| e.inside(&what))?;
+        let recipients = self.keys(&name, &raw.recipients, "recipient", PublicKey::recipient)?;
+        let signers = self.keys(&name, &raw.signers, "signer", PublicKey::signer)?;
+        Ok(Party { name, account, principal, recipients, signers })
+    }
+
+    fn keys(
+        &self,
+        party: &PartyName,
+        raw: &[RawKey],
+        kind: &str,
+        parse: impl Fn(&str, Option<KeyId>, Option<Date>) -> Result<PublicKey, Error>,
+    ) -> Result<Vec<PublicKey>, Error> {
+        let what = format!("party `{party}`");
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for raw in raw {
+            let id = raw.id.as_ref().map(|id| self.parsed(id, KeyId::parse)).transpose();
+            let id = id.map_err(|e| e.inside(&what))?;
+            let not_after = raw.not_after.as_ref().map(|day| day.value);
+            let key = self.parsed(&raw.key, |text| parse(text, id.clone(), not_after));
+            let key = key.map_err(|e| e.inside(&what))?;
+            if keys.iter().any(|other| other.key == key.key || other.id == key.id) {
+                let message =
+                    format!("party `{party}` lists the {kind} `{}` twice; remove one", key.id);
+                return Err(self.source.error(ErrorKind::Conflict, raw.key.offset, message));
+            }
+            keys.push(key);
+        }
+        let live = keys.iter().any(|key| key.is_live(self.today));
+        match (raw.last(), keys.last()) {
+            (Some(raw), Some(key)) if !live => Err(self.expired(party, kind, raw, key)),
+            _ => Ok(keys),
+        }
+    }
+
+    fn expired(&self, party: &PartyName, kind: &str, raw: &RawKey, key: &PublicKey) -> Error {
+        let offset = raw.not_after.as_ref().map_or(raw.key.offset, |day| day.offset);
+        let last = key.not_after.map(|day| format!(" (`{}` on {day})", key.id)).unwrap_or_default();
+        let message = format!(
+            "every {kind} of party `{party}` has expired{last}; ask `{party}` for a new {kind} \
+             and add it"
+        );
+        self.source
+            .error(ErrorKind::Expired, offset, message)
+            .with_hint(format!("consign keys new --party {party}"))
+    }
+
+    /// Two parties must differ in what S3 and a signature know them by.
+    fn tell_apart(&self, raw: &RawParty, party: &Party, other: &Party) -> Result<(), Error> {
+        let (a, b) = (&other.name, &party.name);
+        if party.principal_arn() == other.principal_arn() {
+            let message = format!(
+                "parties `{a}` and `{b}` have the same principal {}, so S3 cannot tell them \
+                 apart; give each its own user or role",
+                party.principal_arn()
+            );
+            return Err(self.source.error(ErrorKind::Conflict, raw.principal.offset, message));
+        }
+        for (raw, key) in raw.signers.iter().zip(&party.signers) {
+            if other.signers.iter().any(|theirs| theirs.key == key.key) {
+                let message = format!(
+                    "parties `{a}` and `{b}` have the same signer `{}`, so either could sign for \
+                     the other; remove it from one",
+                    key.id
+                );
+                return Err(self.source.error(ErrorKind::Conflict, raw.key.offset, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn lanes(
+        &self,
+        raw: &[RawLane],
+        exchange: &ExchangeName,
+        region: &Region,
+        parties: &BTreeMap<PartyName, Party>,
+    ) -> Result<BTreeMap<LaneName, Lane>, Error> {
+        if raw.is_empty() {
+            let message = "an exchange has one lane at least; add a table [lane.NAME]";
+            return Err(self.source.error(ErrorKind::MissingField, 0, message));
+        }
+        self.few("lanes", raw.len(), raw.last().map_or(0, |lane| lane.name.offset))?;
+        let mut lanes: BTreeMap<LaneName, Lane> = BTreeMap::new();
+        let mut buckets: BTreeMap<BucketName, LaneName> = BTreeMap::new();
+        for raw in raw {
+            let lane = self.lane(raw, exchange, region, parties)?;
+            if let Some(other) = buckets.insert(lane.bucket.clone(), lane.name.clone())
+                && let Some(other) = lanes.get(&other)
+            {
+                return Err(self.one_bucket(raw, &lane, other));
+            }
+            lanes.insert(lane.name.clone(), lane);
+        }
+        Ok(lanes)
+    }
+
+    fn one_bucket(&self, raw: &RawLane, lane: &Lane, other: &Lane) -> Error {
+        let overlap = match lane.prefix.starts_with(&other.prefix)
+            || other.prefix.starts_with(&lane.prefix)
+        {
+            true => ", and their prefixes overlap",
+            false => "",
+        };
+        let offset = raw.bucket.as_ref().map_or(raw.name.offset, |bucket| bucket.offset);
+        let message = format!(
+            "lanes `{}` and `{}` are in one bucket, `{}`{overlap}; what one party may read \
+             another could write. Give each lane its own `bucket`, or drop the field",
+            other.name, lane.name, lane.bucket
+        );
+        self.source.error(ErrorKind::Conflict, offset, message)
+    }
+
+    fn lane(
+        &self,
+        raw: &RawLane,
+        exchange: &ExchangeName,
+        region: &Region,
+        parties: &BTreeMap<PartyName, Party>,
+    ) -> Result<Lane, Error> {
+        let name = self.parsed(&raw.name, LaneName::parse)?;
+        let from = self.known_party(&name, &raw.from, parties)?;
+        let to = self.receivers(&name, &raw.to, from, parties)?;
+        let owner = match &raw.owner {
+            Some(owner) => self.known_party(&name, owner, parties)?,
+            None => from,
+        };
+        let inside = |e: Error| e.inside(&format!("lane `{name}`"));
+        Ok(Lane {
+            bucket: self.bucket(raw, exchange, &name, owner, region)?,
+            prefix: raw
+                .prefix
+                .as_ref()
+                .map_or(Ok(String::new()), |p| self.prefix(p))
+                .map_err(inside)?,
+            at_rest: self.choice(&name, "at_rest", raw.at_rest.as_ref(), AT_REST)?,
+            seal: self.choice(&name, "seal", raw.seal.as_ref(), SEALS)?,
+            writer: self.choice(&name, "writer", raw.writer.as_ref(), WRITERS)?,
+            expire_days: self.expire_days(&name, raw.expire_days.as_ref())?,
+            write_once: raw.write_once.as_ref().is_none_or(|flag| flag.value),
+            quarantine: raw.quarantine.as_ref().is_some_and(|flag| flag.value),
+            from: from.name.clone(),
+            owner: owner.name.clone(),
+            to,
+            name,
+        })
+    }
+
+    fn known_party<'p>(
+        &self,
+        lane: &LaneName,
+        raw: &At<String>,
+        parties: &'p BTreeMap<PartyName, Party>,
+    ) -> Result<&'p Party, Error> {
+        let found = PartyName::parse(&raw.value).ok().and_then(|name| parties.get(&name));
+        found.ok_or_else(|| {
+            let names: Vec<&str> = parties.keys().map(PartyName::as_str).collect();
+            let remedy = match nearest(&raw.value, &names) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("the parties are {}", list(&names)),
+            };
+            let message = format!("unknown party {} in lane `{lane}`; {remedy}", shown(&raw.value));
+            self.source.error(ErrorKind::Unknown, raw.offset, message)
+        })
+    }
+
+    fn receivers(
+        &self,
+        lane: &LaneName,
+        raw: &At<Vec<At<String>>>,
+        from: &Party,
+        parties: &BTreeMap<PartyName, Party>,
+    ) -> Result<Vec<PartyName>, Error> {
+        let mut to: Vec<PartyName> = Vec::new();
+        for item in &raw.value {
+            let party = &self.known_party(lane, item, parties)?.name;
+            if *party == from.name {
+                let message = format!(
+                    "lane `{lane}` leads from `{party}` to itself; name another party in `to`"
+                );
+                return Err(self.source.error(ErrorKind::Conflict, item.offset, message));
+            }
+            if to.contains(party) {
+                let message = format!("lane `{lane}` names `{party}` twice in `to`; remove one");
+                return Err(self.source.error(ErrorKind::Conflict, item.offset, message));
+            }
+            to.push(party.clone());
+        }
+        if to.is_empty() {
+            let message = format!("lane `{lane}` leads to nobody; name a party in `to`");
+            return Err(self.source.error(ErrorKind::MissingField, raw.offset, message));
+        }
+        Ok(to)
+    }
+
+    fn bucket(
+        &self,
+        raw: &RawLane,
+        exchange: &ExchangeName,
+        lane: &LaneName,
+        owner: &Party,
+        region: &Region,
+    ) -> Result<BucketName, Error> {
+        if let Some(bucket) = &raw.bucket {
+            let bucket = self.parsed(bucket, BucketName::parse);
+            return bucket.map_err(|e| e.inside(&format!("lane `{lane}`")));
+        }
+        // Names that end so belong to one account and region: nobody else can take them first.
+        let name = format!("{exchange}-{lane}-{}-{region}-an", owner.account);
+        BucketName::parse(&name).map_err(|_| {
+            let message = format!(
+                "lane `{lane}` has no `bucket`, and the default name `{name}` has {} characters of \
+                 63 that S3 allows; write `bucket = \"…\"`, or shorten the exchange's name",
+                name.len()
+            );
+            self.source.error(ErrorKind::BadValue, raw.name.offset, message)
+        })
+    }
+
+    fn prefix(&self, raw: &At<String>) -> Result<String, Error> {
+        let text = &raw.value;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let part =
+            |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(plain);
+        let inner = text.strip_suffix('/');
+        if text.is_empty() || (text.len() <= 256 && inner.is_some_and(|p| p.split('/').all(part))) {
+            return Ok(text.clone());
+        }
+        let message = format!(
+            "{} is not a prefix; it is empty, or parts of letters, digits and -_. that each end \
+             with `/`, as in \"partners/globex/\"",
+            shown(text)
+        );
+        Err(self.source.error(ErrorKind::BadValue, raw.offset, message))
+    }
+
+    /// A field that takes one of a few words, the first of which is the default.
+    fn choice<T: Copy, const N: usize>(
+        &self,
+        lane: &LaneName,
+        field: &str,
+        raw: Option<&At<String>>,
+        choices: [(&str, T); N],
+    ) -> Result<T, Error> {
+        let default = choices.first().map(|(_, value)| *value);
+        let Some(raw) = raw else { return Ok(default.expect("every field has a choice")) };
+        let chosen = choices.iter().find(|(word, _)| *word == raw.value);
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let words = choices.map(|(word, _)| word);
+            let remedy = match nearest(&raw.value, &words) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => format!("it may be {}", list(&words).replace(" and ", " or ")),
+            };
+            let message = format!("`{field}` in lane `{lane}` is {}; {remedy}", shown(&raw.value));
+            self.source.error(ErrorKind::BadValue, raw.offset, message)
+        })
+    }
+
+    fn expire_days(&self, lane: &LaneName, raw: Option<&At<i64>>) -> Result<u32, Error> {
+        const DEFAULT: u32 = 30;
+        const MAX: u32 = 3650;
+        let Some(raw) = raw else { return Ok(DEFAULT) };
+        match u32::try_from(raw.value) {
+            Ok(days) if (1..=MAX).contains(&days) => Ok(days),
+            _ => {
+                let message = format!(
+                    "`expire_days` in lane `{lane}` is {}; it is 1 to {MAX} days",
+                    raw.value
+                );
+                Err(self.source.error(ErrorKind::BadValue, raw.offset, message))
+            }
+        }
+    }
+
+    fn few(&self, what: &str, count: usize, offset: usize) -> Result<(), Error> {
+        if count <= ENTRIES_MAX {
+            return Ok(());
+        }
+        let message = format!("{count} {what} are more than {ENTRIES_MAX}; split the exchange");
+        Err(self.source.error(ErrorKind::Limit, offset, message))
+    }
+
+    /// Reads a value and says where it stood if it is wrong.
+    fn parsed<T>(
+        &self,
+        raw: &At<String>,
+        parse: impl FnOnce(&str) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        parse(&raw.value).map_err(|error| error.at(self.source.place(raw.offset)))
+    }
+}

@@ -1,0 +1,44 @@
+//! Parties, exchange files, lanes, relative paths and manifests: values that cannot be wrong.
+//!
+//! Start with [`Exchange::parse`], which turns the text of an `exchange.toml` into parties and
+//! lanes or into one error that names the line, the thing and the remedy; then with
+//! [`Manifest::parse`], which does the same for what a sender says it sent. Everything else here is
+//! a part of one of the two: names ([`PartyName`], [`LaneName`]), [`Date`] and [`Timestamp`],
+//! [`RelativePath`], [`ConsignmentId`], [`Digest`].
+//!
+//! Parse at the edge, and hand on a value that cannot be wrong: whoever holds a [`RelativePath`]
+//! need not ask again whether it climbs out of a folder. This crate does no input or output, reads
+//! no clock and no randomness, and knows neither S3 nor cryptography; whether a signature is good
+//! is for others to find out.
+
+mod check;
+mod date;
+mod digest;
+mod error;
+mod exchange;
+mod id;
+mod manifest;
+mod name;
+mod object_name;
+mod path;
+mod principal;
+mod public_key;
+mod raw;
+mod readiness;
+mod template;
+
+pub use date::{Date, Timestamp};
+pub use digest::Digest;
+pub use error::{Error, ErrorKind, Place};
+pub use exchange::{AtRest, Exchange, Lane, Party, Seal, Writer};
+pub use id::{ChainId, ConsignmentId};
+pub use manifest::{
+    Addressee, FORMAT, Limits, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX,
+    PACK_ENTRIES_MAX,
+};
+pub use name::{AccountId, BucketName, ExchangeName, KeyId, LaneName, PartyName, Region};
+pub use object_name::ObjectName;
+pub use path::RelativePath;
+pub use principal::{Principal, PrincipalKind};
+pub use public_key::PublicKey;
+pub use template::{TemplateParty, TwoWay, two_way_template};

@@ -1,0 +1,167 @@
+//! A party's public keys, as the exchange file lists them.
+//!
+//! Only the spelling is judged here, so that a mistyped key is found with its line and column;
+//! whether the bytes are a point of the curve is the sealing crate's to say.
+
+use crate::name::shown;
+use crate::{Date, Digest, Error, ErrorKind, KeyId};
+use serde::Serialize;
+
+/// One public key of a party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PublicKey {
+    /// `age1…` for a recipient, `ssh-ed25519 AAAA…` (without comment) for a signer.
+    pub key: String,
+    /// What its owner calls it, or `b3:` and 16 hexadecimal digits of BLAKE3 of the key's text.
+    pub id: KeyId,
+    /// The last day on which it is used, if it has one.
+    pub not_after: Option<Date>,
+}
+
+impl PublicKey {
+    /// A key that opens what is sent to its owner: an age X25519 recipient.
+    pub fn recipient(
+        text: &str,
+        id: Option<KeyId>,
+        not_after: Option<Date>,
+    ) -> Result<PublicKey, Error> {
+        let bad = |reason: &str| bad_key(text, "a recipient", reason);
+        if text.starts_with("AGE-SECRET-KEY-") {
+            return Err(Error::new(
+                ErrorKind::BadValue,
+                "this is a secret key; the exchange file takes the public key that begins with \
+                 `age1`. Whoever has seen this file can open what is sealed to it: make a new one",
+            ));
+        }
+        if !text.starts_with("age1") {
+            return Err(bad("a recipient begins with `age1`"));
+        }
+        if text.len() != 62 {
+            let reason = format!("it has 62 characters, this one {}", text.chars().count());
+            return Err(bad(&reason));
+        }
+        if !bech32_checks(text) {
+            return Err(bad("its checksum is wrong, so a character is mistyped"));
+        }
+        Ok(PublicKey::new(text.to_owned(), id, not_after))
+    }
+
+    /// A key that checks what its owner signs: an OpenSSH Ed25519 public key.
+    pub fn signer(
+        text: &str,
+        id: Option<KeyId>,
+        not_after: Option<Date>,
+    ) -> Result<PublicKey, Error> {
+        let bad = |reason: &str| bad_key(text, "a signer", reason);
+        if text.contains("PRIVATE KEY") {
+            return Err(Error::new(
+                ErrorKind::BadValue,
+                "this is a private key; the exchange file takes the public line that begins with \
+                 `ssh-ed25519`. Whoever has seen this file can sign in its name: make a new one",
+            ));
+        }
+        let mut words = text.split_ascii_whitespace();
+        let (kind, blob) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        if kind != "ssh-ed25519" {
+            return Err(bad("a signer is an OpenSSH line that begins with `ssh-ed25519`"));
+        }
+        // The blob is: length 11, "ssh-ed25519", length 32, 32 bytes; the first 19 bytes are
+        // always these characters, the last of which is shared with the key.
+        let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
+        if blob.len() != 68
+            || !blob.starts_with("AAAAC3NzaC1lZDI1NTE5AAAAI")
+            || !blob.bytes().all(base64)
+        {
+            return Err(bad("after `ssh-ed25519` stand 68 characters that begin with `AAAAC3`"));
+        }
+        Ok(PublicKey::new(format!("{kind} {blob}"), id, not_after))
+    }
+
+    /// Whether it may still be used on this day.
+    #[must_use]
+    pub fn is_live(&self, today: Date) -> bool {
+        self.not_after.is_none_or(|last| today <= last)
+    }
+
+    fn new(key: String, id: Option<KeyId>, not_after: Option<Date>) -> PublicKey {
+        let id = id.unwrap_or_else(|| {
+            let digest = Digest::of(key.as_bytes()).to_string();
+            let text = format!("b3:{}", digest.get(..16).unwrap_or(&digest));
+            KeyId::parse(&text).expect("b3: and hexadecimal digits are an id")
+        });
+        PublicKey { key, id, not_after }
+    }
+}
+
+fn bad_key(text: &str, what: &str, reason: &str) -> Error {
+    let start: String = text.chars().take(24).collect();
+    Error::new(ErrorKind::BadValue, format!("{} is not {what}: {reason}", shown(&start)))
+}
+
+/// Whether a lower-case bech32 text (BIP 173) ends in its own checksum.
+fn bech32_checks(text: &str) -> bool {
+    const CHARSET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
+    let Some((prefix, data)) = text.rsplit_once('1') else { return false };
+    let step = |sum: u32, value: u32| {
+        let top = sum >> 25;
+        let next = ((sum & 0x1ff_ffff) << 5) ^ value;
+        (0..).zip(GENERATOR).fold(next, |s, (bit, g)| if top >> bit & 1 == 1 { s ^ g } else { s })
+    };
+    let mut sum = prefix.bytes().fold(1, |s, b| step(s, u32::from(b >> 5)));
+    sum = step(sum, 0);
+    sum = prefix.bytes().fold(sum, |s, b| step(s, u32::from(b & 31)));
+    for byte in data.bytes() {
+        let Some(value) = (0..).zip(CHARSET).find(|(_, c)| **c == byte).map(|(i, _)| i) else {
+            return false;
+        };
+        sum = step(sum, value);
+    }
+    sum == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGE: &str = "age1wl8m9eq58kuzfw2jrjee6cmyjquc3z2ylx9dhte98crx4mvtv9wqfaqhex";
+    const SSH: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOgYOtkh4vG6UN63ouvGHCvIFyuGe0Qhgr4PIC5clKoE";
+
+    #[test]
+    fn keys_are_judged_by_their_spelling() {
+        let key = PublicKey::recipient(AGE, None, None).expect("a key of age-keygen");
+        assert!(key.id.as_str().starts_with("b3:") && key.id.as_str().len() == 19);
+        let signer = PublicKey::signer(&format!("{SSH} me@home"), None, None).expect("a signer");
+        assert_eq!(signer.key, SSH, "the comment is dropped");
+
+        for bad in [
+            "",
+            "age1",
+            &AGE.replace("wl8", "w18"),
+            &AGE.replace("qhex", "qhew"),
+            &AGE.to_uppercase(),
+            SSH,
+        ] {
+            assert!(PublicKey::recipient(bad, None, None).is_err(), "{bad:?}");
+        }
+        for bad in ["", "ssh-ed25519", "ssh-rsa AAAA", AGE, &SSH.replace("KoE", "Ko")] {
+            assert!(PublicKey::signer(bad, None, None).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_key_is_not_repeated_in_the_message() {
+        let secret = format!("AGE-SECRET-KEY-1{}", "Q".repeat(58));
+        let error = PublicKey::recipient(&secret, None, None).expect_err("is refused");
+        assert!(!error.to_string().contains("QQQQ"), "{error}");
+    }
+
+    #[test]
+    fn a_key_lives_until_the_end_of_its_last_day() {
+        let day = |text| Date::parse(text).expect("a day");
+        let key = PublicKey::recipient(AGE, None, Some(day("2027-12-31"))).expect("a key");
+        assert!(key.is_live(day("2027-12-31")) && !key.is_live(day("2028-01-01")));
+    }
+}

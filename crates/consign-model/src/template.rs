@@ -1,0 +1,137 @@
+//! Exchange files to begin with, commented for the person who edits them.
+
+use crate::{AccountId, ExchangeName, PartyName, Principal, Region};
+
+/// What the two-way template is filled with.
+#[derive(Clone, Debug)]
+pub struct TwoWay {
+    /// The exchange's name.
+    pub exchange: ExchangeName,
+    /// Where buckets and keys will be.
+    pub region: Region,
+    /// The two parties; the first owns both lanes' buckets and keys.
+    pub parties: [TemplateParty; 2],
+}
+
+/// One party of a template.
+#[derive(Clone, Debug)]
+pub struct TemplateParty {
+    /// Its name.
+    pub name: PartyName,
+    /// Its account.
+    pub account: AccountId,
+    /// What it acts as.
+    pub principal: Principal,
+}
+
+impl TemplateParty {
+    /// A party that acts as `user/consign/NAME`.
+    pub fn new(name: &str, account: &str) -> Result<TemplateParty, crate::Error> {
+        let name = PartyName::parse(name)?;
+        let account = AccountId::parse(account)?;
+        let principal = Principal::parse(&format!("user/consign/{name}"), &account)?;
+        Ok(TemplateParty { name, account, principal })
+    }
+}
+
+/// An exchange file for two parties and a lane each way: `to-client` leads from the first to the
+/// second, `from-client` back. It has no keys yet.
+#[must_use]
+pub fn two_way_template(two_way: &TwoWay) -> String {
+    let TwoWay { exchange, region, parties: [first, second] } = two_way;
+    format!(
+        r#"# Who exchanges files with whom, and how. This file holds no secret: give it to every party,
+# and keep it where changes are reviewed.
+version = 1
+exchange = "{exchange}"
+region = "{region}"
+
+# A party acts in its AWS account as one user or role. Its public keys are added below by
+#     consign keys new --party NAME
+# recipients open what is sent to it, signers check what it sends. A key is a text, or a table with
+# an id and a last day: {{ key = "age1…", id = "2026-a", not_after = 2027-12-31 }}
+[party.{a}]
+account = "{a_account}"
+principal = "{a_principal}"
+recipients = []
+signers = []
+
+[party.{b}]
+account = "{b_account}"
+principal = "{b_principal}"
+recipients = []
+signers = []
+
+# A lane leads one way. Its bucket and its KMS key belong to `owner`; only `from` can put, only `to`
+# can get, and what is sent is sealed to the receivers before S3 sees it.
+[lane.to-client]
+from = "{a}"
+to = ["{b}"]
+owner = "{a}"
+# What follows may be left out; these are the defaults.
+# at_rest = "sse-kms"     # how S3 encrypts: sse-kms, dsse-kms, sse-s3, sse-c
+# seal = "age"            # how the sender encrypts: age, openpgp, s3ec, none
+# writer = "multipart"    # encrypt-only: single requests, the writer has no kms:Decrypt
+# expire_days = 30        # when what was sent is deleted
+# write_once = true       # a delivered object cannot be overwritten
+# quarantine = false      # hold back what arrives until it is released
+
+[lane.from-client]
+from = "{b}"
+to = ["{a}"]
+owner = "{a}"
+"#,
+        a = first.name,
+        a_account = first.account,
+        a_principal = first.principal,
+        b = second.name,
+        b_account = second.account,
+        b_principal = second.principal,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Date, Exchange, LaneName};
+
+    #[test]
+    fn the_template_reads_back() {
+        let two_way = TwoWay {
+            exchange: ExchangeName::parse("acme-globex").expect("a name"),
+            region: Region::parse("eu-west-1").expect("a region"),
+            parties: [
+                TemplateParty::new("acme", "111111111111").expect("a party"),
+                TemplateParty::new("globex", "222222222222").expect("a party"),
+            ],
+        };
+        let text = two_way_template(&two_way);
+        let today = Date::parse("2026-11-21").expect("a day");
+        let plain = Exchange::parse(&text, "exchange.toml", today).expect("the template");
+        assert_eq!(
+            plain.party(&two_way.parties[0].name).expect("acme").principal_arn(),
+            "arn:aws:iam::111111111111:user/consign/acme"
+        );
+        let lane = LaneName::parse("from-client").expect("a name");
+        assert_eq!(
+            plain.lane(&lane).expect("the lane").bucket.as_str(),
+            "acme-globex-from-client-111111111111-eu-west-1-an"
+        );
+
+        // The defaults that the comments show are the defaults.
+        let shown: String = text
+            .lines()
+            .map(|line| match line.strip_prefix("# ").map(|rest| (rest, rest.split_once(" = "))) {
+                Some((rest, Some((field, _)))) if !field.contains(' ') => rest,
+                _ => line,
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        assert_ne!(shown, text);
+        let explicit = Exchange::parse(&shown, "exchange.toml", today).expect("with the defaults");
+        assert_eq!(plain.digest(), explicit.digest());
+
+        let error = plain.check_ready_to_send(&lane, today).expect_err("no keys yet");
+        assert_eq!(error.hint().as_deref(), Some("consign keys new --party acme"));
+    }
+}

@@ -1,0 +1,84 @@
+//! Every file in `testdata/refused` is refused with the sentence in its first line; every file in
+//! `testdata/accepted` is accepted.
+//!
+//! `UPDATE_EXPECTED=1 cargo test` writes the sentences anew, to be read in the diff.
+
+use consign_model::{Date, Exchange};
+use std::path::{Path, PathBuf};
+
+fn today() -> Date {
+    Date::parse("2026-11-21").expect("a day")
+}
+
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a text")))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    files
+}
+
+#[test]
+fn refused_files_say_why_and_what_to_do() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("refused") {
+        let (first, rest) = text.split_once('\n').expect("a first line");
+        let expected = first.strip_prefix("# refused: ").expect("the sentence in the first line");
+        let said = match Exchange::parse(&text, "exchange.toml", today()) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(!said.contains(char::is_control), "{}: {said:?}", path.display());
+        if said == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            std::fs::write(&path, format!("# refused: {said}\n{rest}")).expect("can be written");
+        }
+        wrong.push(format!("{}\n  expected: {expected}\n      said: {said}", path.display()));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn accepted_files_are_accepted() {
+    for (path, text) in files("accepted") {
+        if let Err(error) = Exchange::parse(&text, "exchange.toml", today()) {
+            panic!("{}: {error}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_digest_ignores_comments_and_line_ends_and_nothing_else() {
+    let files = files("accepted");
+    let digest = |name: &str| {
+        let (_, text) = files.iter().find(|(path, _)| path.ends_with(name)).expect("is there");
+        Exchange::parse(text, "exchange.toml", today()).expect("is accepted").digest()
+    };
+    assert_eq!(digest("minimal.toml"), digest("windows-line-ends.toml"));
+    assert_ne!(digest("minimal.toml"), digest("without-keys.toml"));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused() {
+    let text = "#".repeat((1 << 20) + 1);
+    let error = Exchange::parse(&text, "exchange.toml", today()).expect_err("is refused");
+    assert!(error.to_string().contains("1 MiB"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_sent_yet_is_refused_by_name() {
+    let (_, text) = files("accepted").into_iter().next().expect("every-field.toml");
+    let exchange = Exchange::parse(&text, "exchange.toml", today()).expect("is accepted");
+    let lane = "to-client".parse().expect("a name");
+    let error = exchange.check_ready_to_send(&lane, today()).expect_err("openpgp is for later");
+    assert!(error.to_string().contains("`seal = \"openpgp\"`"), "{error}");
+    let back = "from-client".parse().expect("a name");
+    exchange.check_ready_to_send(&back, today()).expect("has everything");
+    exchange.check_ready_to_receive(&back).expect("has everything");
+}
