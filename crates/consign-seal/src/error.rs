@@ -1,0 +1,154 @@
+//! One vocabulary of failure for all formats of this crate.
+//!
+//! The kind is for code that branches; the text is one sentence for a person; the hint is what to
+//! do about it. No text here ever contains key material or sealed content.
+
+use std::fmt;
+
+/// What went wrong, in the terms a receiver can act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The bytes are not an age file at all.
+    NotSealed,
+    /// A well-formed age file, but none of the identities at hand is among its recipients.
+    NotForYou,
+    /// A well-formed age file sealed with a passphrase, which is not supported.
+    NeedsPassphrase,
+    /// The end is missing. What there is of it is as it was sealed.
+    Truncated,
+    /// The last piece does not authenticate: it was cut short or changed, and without knowing
+    /// how long the file should be nobody can tell which. See [`crate::age::Opener::expecting`].
+    TruncatedOrTampered,
+    /// The file is complete, and something follows it that was not sealed.
+    TrailingData,
+    /// The pieces are authentic but not in their places: swapped, repeated or left out.
+    Reordered,
+    /// The content is not what was sealed.
+    Tampered,
+    /// The header breaks the rules of the format.
+    Header,
+    /// The ASCII armor around the file breaks the rules of the format.
+    Armor,
+    /// A later version of the age format.
+    UnsupportedVersion,
+    /// A key, recipient or identity that cannot be read, or must not be used.
+    BadKey,
+    /// A key of a type or protection that this version does not support.
+    UnsupportedKey,
+    /// A signature that cannot be read.
+    MalformedSignature,
+    /// A readable signature that is not one over these bytes by this key.
+    BadSignature,
+    /// A signature by a key that is not among those expected.
+    WrongSigner,
+    /// A signature made for another purpose (namespace).
+    WrongNamespace,
+    /// The caller asked for something impossible: a defect in the calling code.
+    Usage,
+    /// Reading or writing failed underneath; the cause is the source.
+    Io,
+    /// The cryptographic library failed where it cannot, such as for want of randomness.
+    Internal,
+}
+
+/// An error of this crate: a kind to branch on, a sentence to read, perhaps a cause.
+pub struct Error {
+    kind: ErrorKind,
+    context: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, context: impl Into<String>) -> Error {
+        Error { kind, context: context.into(), source: None }
+    }
+
+    pub(crate) fn internal(what: &str) -> Error {
+        Error::new(ErrorKind::Internal, format!("the cryptographic library failed: {what}"))
+    }
+
+    pub(crate) fn usage(context: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Usage, context)
+    }
+
+    /// Takes an error of [`std::io`] back to what it was: the readers and writers of this crate
+    /// carry their own errors inside; any other becomes [`ErrorKind::Io`].
+    pub fn from_io(error: std::io::Error) -> Error {
+        match error.downcast::<Error>() {
+            Ok(own) => own,
+            Err(other) => Error {
+                kind: ErrorKind::Io,
+                context: "reading or writing failed".to_owned(),
+                source: Some(Box::new(other)),
+            },
+        }
+    }
+
+    /// Which failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What a person can do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self.kind {
+            ErrorKind::NotForYou => {
+                "ask the sender which key it was sealed for, and open it with the matching identity"
+            }
+            ErrorKind::NeedsPassphrase => {
+                "open it with `age -d FILE`, which asks for the passphrase"
+            }
+            ErrorKind::Truncated => "fetch the file again: the end of it is missing",
+            ErrorKind::TruncatedOrTampered => {
+                "compare its size with the sender's: if it is smaller, fetch it again"
+            }
+            ErrorKind::TrailingData => {
+                "fetch the file again; if it is the same, ask the sender what was appended to it"
+            }
+            ErrorKind::Reordered | ErrorKind::Tampered => {
+                "fetch the file again; if it is the same, it was changed where it is stored"
+            }
+            ErrorKind::Armor => "ask for the binary file: text was changed on its way",
+            ErrorKind::UnsupportedVersion => "update consign",
+            ErrorKind::WrongSigner => {
+                "compare the fingerprint with the sender by another way before trusting a new key"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("context", &self.context)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> std::io::Error {
+        let kind = match error.kind {
+            ErrorKind::Truncated => std::io::ErrorKind::UnexpectedEof,
+            ErrorKind::Usage => std::io::ErrorKind::InvalidInput,
+            _ => std::io::ErrorKind::InvalidData,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
