@@ -94,7 +94,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self.kind {
             ErrorKind::NotForYou => {
-                "ask the sender which key it was sealed for, and open it with the matching identity"
+                "compare your recipient (`age1…`) with those the sender sealed for; open it with the \
+                 identity that belongs to one of them"
             }
             ErrorKind::NeedsPassphrase => {
                 "open it with `age -d FILE`, which asks for the passphrase"

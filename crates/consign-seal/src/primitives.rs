@@ -1,7 +1,9 @@
 //! The few shapes of aws-lc-rs that the formats use, each with the parameters fixed.
 //!
-//! Secrets: [`Zeroizing`] for what passes through our hands; aws-lc wipes what it allocates when
-//! it frees it (`OPENSSL_free`), and its key types print no contents.
+//! Secrets: [`Zeroizing`] for what passes through our hands. aws-lc wipes all that it allocates
+//! when it frees it (`OPENSSL_free` in crypto/mem.c): the contexts of the AEAD and of X25519.
+//! aws-lc-rs wipes the input of HKDF, the shared secret of an agreement and the state of HMAC.
+//! None of its key types prints contents.
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};

@@ -51,6 +51,8 @@ enum Place {
     /// A line shorter than the others has been read: only the end may follow.
     AfterShortLine,
     Done,
+    /// What comes after damage must not be taken for what comes after the line before it.
+    Failed,
 }
 
 impl<R: BufRead> ArmorReader<R> {
@@ -65,19 +67,26 @@ impl<R: BufRead> ArmorReader<R> {
         }
     }
 
-    /// Decodes the next line, or finds the end.
+    /// Decodes the next line, or finds the end. A failure stays.
     fn advance(&mut self) -> Result<(), Error> {
-        if self.place == Place::Before {
+        let place = std::mem::replace(&mut self.place, Place::Failed);
+        self.place = self.next_place(place)?;
+        Ok(())
+    }
+
+    fn next_place(&mut self, place: Place) -> Result<Place, Error> {
+        if place == Place::Failed {
+            return Err(broken("reading it failed before"));
+        }
+        if place == Place::Before {
             self.find_begin()?;
-            self.place = Place::Body;
         }
         self.read_line(LINE_CHARACTERS)?;
         if self.line == END {
             self.nothing_follows()?;
-            self.place = Place::Done;
-            return Ok(());
+            return Ok(Place::Done);
         }
-        if self.place == Place::AfterShortLine || self.line.is_empty() {
+        if place == Place::AfterShortLine || self.line.is_empty() {
             return Err(broken("a line is shorter than 64 characters before the last"));
         }
         self.decoded.clear();
@@ -85,10 +94,7 @@ impl<R: BufRead> ArmorReader<R> {
         BASE64_PADDED
             .decode_vec(&self.line, &mut self.decoded)
             .map_err(|_| broken("a line is not canonical base64"))?;
-        if self.decoded.len() < LINE_BYTES {
-            self.place = Place::AfterShortLine;
-        }
-        Ok(())
+        Ok(if self.decoded.len() < LINE_BYTES { Place::AfterShortLine } else { Place::Body })
     }
 
     fn find_begin(&mut self) -> Result<(), Error> {
@@ -108,7 +114,7 @@ impl<R: BufRead> ArmorReader<R> {
     /// Reads a line of at most `max` characters into `self.line`, without its LF or CRLF.
     fn read_line(&mut self, max: usize) -> Result<(), Error> {
         self.line.clear();
-        let read = (&mut self.inner)
+        (&mut self.inner)
             .take(max as u64 + 2)
             .read_until(b'\n', &mut self.line)
             .map_err(Error::from_io)?;
@@ -121,10 +127,7 @@ impl<R: BufRead> ArmorReader<R> {
         }
         // Only the very last line may go without an end.
         if !ended && self.line != END {
-            let context = match read {
-                0 if self.place == Place::Before => "the armored file is empty",
-                _ => "the armored file ends before the last line of its armor",
-            };
+            let context = "the armored file ends before the last line of its armor";
             return Err(Error::new(ErrorKind::Truncated, context));
         }
         Ok(())

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::diagnose;
 use super::header::write_header;
 use super::keys::Recipient;
-use crate::primitives::{chacha20_poly1305, hkdf_sha256, random};
+use crate::primitives::{chacha20_poly1305, hkdf_sha256, hmac_sha256, hmac_sha256_matches, random};
 use crate::{Error, ErrorKind};
 
 /// Plain bytes in a chunk; only the last may have fewer.
@@ -91,23 +91,27 @@ impl Sealer {
 
     /// Everything needed to go on sealing the same file later. As secret as the file itself.
     pub fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(
-            SECRET_MAGIC.len() + self.payload_key.len() + self.prefix.len(),
-        ));
+        let mut bytes =
+            Zeroizing::new(Vec::with_capacity(SECRET_MAGIC.len() + 64 + self.prefix.len()));
         bytes.extend_from_slice(SECRET_MAGIC);
         bytes.extend_from_slice(self.payload_key.as_slice());
+        bytes.extend_from_slice(&hmac_sha256(&self.payload_key, &self.prefix));
         bytes.extend_from_slice(&self.prefix);
         bytes
     }
 
-    /// The reverse of [`Sealer::to_secret_bytes`].
+    /// The reverse of [`Sealer::to_secret_bytes`]. Refuses a state that was cut short or damaged:
+    /// what were sealed with it nobody could open.
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Sealer, Error> {
-        let (key, prefix) = bytes
-            .strip_prefix(SECRET_MAGIC)
-            .and_then(|rest| rest.split_first_chunk::<32>())
-            .filter(|(_, prefix)| prefix.len() > NONCE_BYTES)
-            .ok_or_else(|| Error::new(ErrorKind::BadKey, "not the saved state of a sealer"))?;
-        Sealer::from_parts(prefix.to_vec(), Zeroizing::new(*key))
+        let damaged = || Error::new(ErrorKind::BadKey, "the saved state of a sealer is damaged");
+        let rest = bytes.strip_prefix(SECRET_MAGIC).ok_or_else(damaged)?;
+        let (key, rest) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let (mac, prefix) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let key = Zeroizing::new(*key);
+        if !hmac_sha256_matches(&key, prefix, mac) {
+            return Err(damaged());
+        }
+        Sealer::from_parts(prefix.to_vec(), key)
     }
 
     /// Seals one chunk in place: `chunk` is the content followed by 16 bytes of room.
@@ -247,6 +251,12 @@ impl Opener {
         plain: &mut [u8],
     ) -> Result<usize, Error> {
         self.check_length(first_index, run_is_last, sealed.len())?;
+        if let Some((whole, error)) = fragment_at_the_end(first_index, run_is_last, sealed) {
+            // Whether the rest is missing or these few bytes were appended, the chunk before
+            // them knows: it opens as one that is not the last, or not.
+            self.open_into(first_index, false, whole, plain)?;
+            return Err(error);
+        }
         let run = Run::check_to_open(first_index, run_is_last, sealed.len())?;
         if plain.len() < run.plain_bytes {
             return Err(Error::usage("the buffer for the content is too small"));
@@ -317,6 +327,19 @@ pub(super) fn opens(
 ) -> bool {
     let Some((text, tag)) = chunk.split_last_chunk::<TAG_BYTES>() else { return false };
     aead.open_separate_gather(nonce(index, last), Aad::empty(), text, tag, out).is_ok()
+}
+
+/// Splits off what cannot be a last chunk because it holds a tag at most, if whole chunks stand
+/// before it.
+fn fragment_at_the_end(first: u64, run_is_last: bool, sealed: &[u8]) -> Option<(&[u8], Error)> {
+    let chunks = sealed.chunks_exact(SEALED_CHUNK_BYTES);
+    let rest = chunks.remainder().len();
+    if !run_is_last || rest == 0 || rest > TAG_BYTES || rest == sealed.len() {
+        return None;
+    }
+    let start = first.saturating_mul(SEALED_CHUNK_BYTES as u64);
+    let error = ends_within_a_tag(start.saturating_add(sealed.len() as u64));
+    sealed.get(..sealed.len() - rest).map(|whole| (whole, error))
 }
 
 /// The geometry of a run.

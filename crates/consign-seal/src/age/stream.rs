@@ -20,6 +20,8 @@ pub struct SealWriter<W> {
     sealer: Sealer,
     index: u64,
     chunk: Vec<u8>,
+    /// What a failed write left behind is unknown, so nothing may follow it.
+    failed: bool,
 }
 
 impl<W: Write> SealWriter<W> {
@@ -27,7 +29,8 @@ impl<W: Write> SealWriter<W> {
     pub fn new(mut inner: W, recipients: &[Recipient]) -> Result<SealWriter<W>, Error> {
         let sealer = Sealer::new(recipients)?;
         inner.write_all(sealer.prefix()).map_err(Error::from_io)?;
-        Ok(SealWriter { inner, sealer, index: 0, chunk: Vec::with_capacity(SEALED_CHUNK_BYTES) })
+        let chunk = Vec::with_capacity(SEALED_CHUNK_BYTES);
+        Ok(SealWriter { inner, sealer, index: 0, chunk, failed: false })
     }
 
     /// Seals and writes the last chunk; gives the inner writer back, unflushed.
@@ -37,11 +40,15 @@ impl<W: Write> SealWriter<W> {
     }
 
     fn write_chunk(&mut self, last: bool) -> io::Result<()> {
+        if std::mem::replace(&mut self.failed, true) {
+            return Err(io::Error::other("an earlier write of the sealed file failed"));
+        }
         self.chunk.resize(self.chunk.len() + TAG_BYTES, 0);
         self.sealer.seal_chunk(self.index, last, &mut self.chunk)?;
         self.index += 1;
         self.inner.write_all(&self.chunk)?;
         self.chunk.clear();
+        self.failed = false;
         Ok(())
     }
 }
@@ -49,7 +56,7 @@ impl<W: Write> SealWriter<W> {
 impl<W: Write> Write for SealWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A full chunk waits until it is known not to be the last.
-        if self.chunk.len() == CHUNK_BYTES && !bytes.is_empty() {
+        if self.chunk.len() >= CHUNK_BYTES && !bytes.is_empty() {
             self.write_chunk(false)?;
         }
         let room = CHUNK_BYTES - self.chunk.len();

@@ -32,6 +32,10 @@ pub struct VerifyingKey {
 impl VerifyingKey {
     /// Reads a line of a `.pub` file: type, base64 and, ignored, a comment.
     pub fn parse(line: &str) -> Result<VerifyingKey, Error> {
+        let line = line.trim_ascii();
+        if line.contains(['\n', '\r']) {
+            return Err(bad_key("a public key is one line"));
+        }
         let mut words = line.split_ascii_whitespace();
         match words.next().unwrap_or_default() {
             "ssh-ed25519" => {}
@@ -174,10 +178,11 @@ impl SigningKey {
         out
     }
 
-    /// `ssh-ed25519 AAAA… COMMENT`, as in a `.pub` file, without a line feed.
+    /// `ssh-ed25519 AAAA… COMMENT`, as in a `.pub` file, without a line feed. Control characters
+    /// in the comment become spaces, so that it stays one line.
     pub fn public_line(&self, comment: &str) -> String {
-        let line = self.public.line();
-        if comment.is_empty() { line } else { format!("{line} {comment}") }
+        let comment = comment.replace(char::is_control, " ");
+        format!("{} {comment}", self.public.line()).trim_ascii_end().to_owned()
     }
 
     /// The public half, to give to those who verify.

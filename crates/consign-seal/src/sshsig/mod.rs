@@ -127,9 +127,13 @@ impl<'a> Claim<'a> {
         if !reader.is_empty() {
             return Err(malformed("something follows it"));
         }
+        let signer = VerifyingKey::from_wire(public).map_err(|error| {
+            let context = format!("signed by a key that is not expected here: {error}");
+            Error::new(ErrorKind::WrongSigner, context)
+        })?;
         let signature =
-            wire::untyped(signature).ok_or_else(|| malformed("it is not by an Ed25519 key"))?;
-        Ok(Claim { signer: VerifyingKey::from_wire(public)?, namespace, reserved, hash, signature })
+            wire::untyped(signature).ok_or_else(|| malformed("it is not an Ed25519 signature"))?;
+        Ok(Claim { signer, namespace, reserved, hash, signature })
     }
 }
 
