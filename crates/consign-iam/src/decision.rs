@@ -162,17 +162,24 @@ pub struct StatementRef {
     pub sid: Option<Arc<str>>,
 }
 
+impl StatementRef {
+    /// Its `Sid`, or its number from 1, as in `statement 3`.
+    pub fn name(&self) -> String {
+        match &self.sid {
+            Some(sid) if sid.contains(' ') => format!("statement \"{sid}\""),
+            Some(sid) if !sid.is_empty() => format!("statement {sid}"),
+            _ if self.layer == Layer::Grant => format!("grant {}", self.statement + 1),
+            _ => format!("statement {}", self.statement + 1),
+        }
+    }
+}
+
 impl fmt::Display for StatementRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.layer == Layer::Grant {
-            return write!(f, "KMS grant {}", self.statement + 1);
+        match self.layer {
+            Layer::Grant => write!(f, "KMS {}", self.name()),
+            layer => write!(f, "{} of the {layer}", self.name()),
         }
-        match &self.sid {
-            Some(sid) if sid.contains(' ') => write!(f, "statement \"{sid}\"")?,
-            Some(sid) => write!(f, "statement {sid}")?,
-            None => write!(f, "statement {}", self.statement + 1)?,
-        }
-        write!(f, " of the {}", self.layer)
     }
 }
 

@@ -122,11 +122,41 @@ impl Found {
     }
 }
 
+/// The policies that have a say in this request, outermost first.
+pub(crate) fn layers<'p>(
+    request: &Request,
+    policies: &Policies<'p>,
+) -> impl Iterator<Item = (Layer, usize, &'p [Policy])> {
+    let levels = |layer, documents: &'p [Vec<Policy>], apply: bool| {
+        let documents = if apply { documents } else { &[] };
+        documents
+            .iter()
+            .enumerate()
+            .map(move |(level, level_documents)| (layer, level, level_documents.as_slice()))
+    };
+    let rcps = levels(Layer::ResourceControl, policies.rcps, rcps_apply(request));
+    let scps = levels(Layer::ServiceControl, policies.scps, scps_apply(request));
+    let inner = [
+        (Layer::Endpoint, policies.endpoint),
+        (Layer::Resource, policies.resource),
+        (Layer::Identity, policies.identity),
+        (Layer::Boundary, policies.boundary.map_or(&[], std::slice::from_ref)),
+        (Layer::Session, policies.session),
+    ];
+    let inner = inner.into_iter().filter(|(_, documents)| !documents.is_empty());
+    rcps.chain(scps).chain(inner.map(|(layer, documents)| (layer, 0, documents)))
+}
+
+pub(crate) fn grant_reference(index: usize) -> StatementRef {
+    StatementRef { layer: Layer::Grant, level: 0, policy: 0, statement: index, sid: None }
+}
+
 /// Everything that applies, layer by layer.
+#[derive(Default)]
 struct Findings {
     denies: Vec<StatementRef>,
     outer_missing: Vec<Layer>,
-    /// Allows of resource policies and grants.
+    // The Allows: of resource policies and grants, and of the caller's side.
     resource: Vec<(Closeness, StatementRef)>,
     identity: Vec<(Closeness, StatementRef)>,
     boundary: Vec<(Closeness, StatementRef)>,
@@ -136,57 +166,44 @@ struct Findings {
 impl Findings {
     fn gather(request: &Request, policies: &Policies<'_>) -> Findings {
         let has_boundary = policies.boundary.is_some();
-        let mut denies = Vec::new();
-        let mut outer_missing = Vec::new();
-        let mut read = |layer, level, policies: &[Policy]| {
+        let mut findings = Findings::default();
+        for (layer, level, documents) in layers(request, policies) {
             let mut found = Found::default();
-            found.read(layer, level, policies, request, has_boundary);
-            denies.append(&mut found.denies);
-            found.allows
-        };
-        if rcps_apply(request) {
-            for (level, documents) in policies.rcps.iter().enumerate() {
-                let allows = read(Layer::ResourceControl, level, documents);
-                if allows.is_empty() && documents.iter().any(has_allow) {
-                    outer_missing.push(Layer::ResourceControl);
+            found.read(layer, level, documents, request, has_boundary);
+            let silent = found.allows.is_empty();
+            let lacking = match layer {
+                Layer::ResourceControl => silent && documents.iter().any(has_allow),
+                Layer::ServiceControl | Layer::Endpoint => silent,
+                Layer::Boundary => {
+                    findings.boundary = found.allows;
+                    false
                 }
+                Layer::Session => {
+                    findings.session = found.allows;
+                    false
+                }
+                Layer::Identity => {
+                    findings.identity = found.allows;
+                    false
+                }
+                _ => {
+                    findings.resource = found.allows;
+                    false
+                }
+            };
+            if lacking && findings.outer_missing.last() != Some(&layer) {
+                findings.outer_missing.push(layer);
+            }
+            if layer != Layer::Resource || !may_always_mend_bucket_policy(request) {
+                findings.denies.append(&mut found.denies);
             }
         }
-        if scps_apply(request) {
-            for (level, documents) in policies.scps.iter().enumerate() {
-                if read(Layer::ServiceControl, level, documents).is_empty() {
-                    outer_missing.push(Layer::ServiceControl);
-                }
-            }
-        }
-        if !policies.endpoint.is_empty() && read(Layer::Endpoint, 0, policies.endpoint).is_empty() {
-            outer_missing.push(Layer::Endpoint);
-        }
-        outer_missing.dedup();
-        let boundary =
-            read(Layer::Boundary, 0, policies.boundary.map_or(&[], std::slice::from_ref));
-        let identity = read(Layer::Identity, 0, policies.identity);
-        let session = read(Layer::Session, 0, policies.session);
-        let mut found = Found::default();
-        found.read(Layer::Resource, 0, policies.resource, request, has_boundary);
-        if !may_always_mend_bucket_policy(request) {
-            denies.append(&mut found.denies);
-        }
-        let mut resource = found.allows;
         for (index, grant) in policies.grants.iter().enumerate() {
             if let Some(closeness) = grant.applies(request).filter(|_| is_kms_key(request)) {
-                let statement = StatementRef {
-                    layer: Layer::Grant,
-                    level: 0,
-                    policy: 0,
-                    statement: index,
-                    sid: None,
-                };
-                resource.push((closeness, statement));
+                findings.resource.push((closeness, grant_reference(index)));
             }
         }
-        denies.sort_by_key(|statement| (statement.layer, statement.level));
-        Findings { denies, outer_missing, resource, identity, boundary, session }
+        findings
     }
 
     /// The statements that grant the request, or the layers that would have had to.

@@ -4,7 +4,7 @@
 //! resource, which condition keys) and the [`Policies`] that have a say in it, and it answers with
 //! a [`Decision`] that names the statements that settled it, or the layers that would have had to
 //! allow. [`explain`] gives the whole reasoning, condition by condition. [`is_public`] is S3's own
-//! notion of a public bucket policy, and that is all of it.
+//! notion of a public bucket policy, and [`s3_actions`] tells which permissions an S3 call needs.
 //!
 //! ```
 //! use consign_iam::{Context, Policies, Policy, Principal, Request, evaluate};
@@ -38,6 +38,7 @@ mod context;
 mod decision;
 mod error;
 mod evaluate;
+mod explain;
 mod glob;
 mod grant;
 mod json;
@@ -49,6 +50,7 @@ mod policy;
 mod principal;
 mod public;
 mod request;
+pub mod s3_actions;
 mod value;
 
 pub use condition::{Condition, Operands, Operator, Quantifier, Relation, Test, Typed};
@@ -56,6 +58,7 @@ pub use context::Context;
 pub use decision::{Decision, Effect, Layer, StatementRef};
 pub use error::Refusal;
 pub use evaluate::{Policies, evaluate, evaluate_alone};
+pub use explain::{Check, Explanation, LayerTrace, Part, StatementTrace, explain};
 pub use glob::Glob;
 pub use grant::{Constraint, Grant};
 pub use key::Key;

@@ -1,5 +1,7 @@
 //! The hand-written table of single-document cases: one policy, one request, one answer.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
 use std::path::PathBuf;
 
 use consign_iam::{Context, Policy, Principal, Request, evaluate_alone};
