@@ -1,0 +1,12 @@
+//! Worlds, judges and fixtures for consign's tests.
+//!
+//! [`judges`] finds other people's software, [`sink`] is a server that costs nothing and checks
+//! nothing, [`faults`] is a bad network, [`seaweed`] a real S3 engine of other people's, [`payload`]
+//! content in which misplaced bytes and leaked plaintext show. Nothing here is for production.
+
+pub mod faults;
+pub mod judges;
+pub mod payload;
+pub mod random;
+pub mod seaweed;
+pub mod sink;
