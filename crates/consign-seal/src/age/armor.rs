@@ -19,11 +19,12 @@ const LINE_BYTES: usize = 48;
 /// How much whitespace is read before and after. Any limit will do; `age` has this one.
 const WHITESPACE_MAX: usize = 1024;
 
-/// Bytes from the start of an input that suffice for [`looks_armored`].
+/// Bytes from the start of an input that [`looks_armored`] looks at.
 pub(super) const SNIFF_BYTES: usize = WHITESPACE_MAX + BEGIN.len();
 
 /// Whether it begins like an armored age file, after whitespace.
-pub(super) fn looks_armored(start: &[u8]) -> bool {
+pub(super) fn looks_armored(bytes: &[u8]) -> bool {
+    let start = bytes.get(..SNIFF_BYTES).unwrap_or(bytes);
     start.trim_ascii_start().starts_with(b"-----BEGIN AGE ")
 }
 
@@ -70,7 +71,16 @@ impl<R: BufRead> ArmorReader<R> {
     /// Decodes the next line, or finds the end. A failure stays.
     fn advance(&mut self) -> Result<(), Error> {
         let place = std::mem::replace(&mut self.place, Place::Failed);
-        self.place = self.next_place(place)?;
+        self.decoded.clear();
+        self.given = 0;
+        match self.next_place(place) {
+            Ok(next) => self.place = next,
+            Err(error) => {
+                // A line that fails to decode leaves a part of itself behind.
+                self.decoded.clear();
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -89,8 +99,6 @@ impl<R: BufRead> ArmorReader<R> {
         if place == Place::AfterShortLine || self.line.is_empty() {
             return Err(broken("a line is shorter than 64 characters before the last"));
         }
-        self.decoded.clear();
-        self.given = 0;
         BASE64_PADDED
             .decode_vec(&self.line, &mut self.decoded)
             .map_err(|_| broken("a line is not canonical base64"))?;
