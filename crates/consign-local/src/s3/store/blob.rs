@@ -18,7 +18,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::hkdf;
+use aws_lc_rs::{hkdf, hmac};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
@@ -75,14 +75,23 @@ impl DataKey {
         TAG_BYTES * self.layers.len()
     }
 
+    /// A short name for `text` that nobody can make without the key: 32 hexadecimal digits.
+    pub(crate) fn tag(&self, text: &str) -> String {
+        let layer = self.layers.first().map_or(&[0; 32], |layer| &**layer);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, layer);
+        let tag = hmac::sign(&key, text.as_bytes());
+        hex::encode(tag.as_ref().get(..16).unwrap_or_default())
+    }
+
     fn blob_keys(&self, blob: BlobId) -> Vec<LessSafeKey> {
         let salt = blob.0.to_be_bytes();
+        let purpose = [b"consign-local/s3/blob/1".as_slice()];
         self.layers
             .iter()
             .map(|layer| {
                 let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &salt).extract(layer.as_slice());
                 let okm = secret
-                    .expand(&[b"consign-local/s3/blob/1".as_slice()], &AES_256_GCM)
+                    .expand(&purpose, &AES_256_GCM)
                     .expect("32 bytes are within what HKDF-SHA256 can expand");
                 LessSafeKey::new(UnboundKey::from(okm))
             })
@@ -206,15 +215,15 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Seals the last frame, syncs the file and gives it its name. The caller makes the name
+    /// Seals the last frame, syncs the file and gives it its name. The store makes the name
     /// durable with [`BlobFolder::sync`] before it writes the name anywhere.
-    pub(crate) fn finish(mut self) -> io::Result<(BlobId, u64)> {
+    pub(crate) fn finish(mut self) -> io::Result<(Staged, u64)> {
         self.seal_frame(true)?;
         self.file.write_all(&self.buffer)?;
         self.file.sync_data()?;
         std::fs::rename(self.incoming_path(), self.folder.path(self.id))?;
         self.finished = true;
-        Ok((self.id, self.bytes))
+        Ok((Staged { folder: Some(self.folder.clone()), id: self.id }, self.bytes))
     }
 
     fn seal_frame(&mut self, last: bool) -> io::Result<()> {
@@ -253,6 +262,36 @@ impl Drop for BlobWriter {
     }
 }
 
+/// A blob that has its name and is not yet referred to. Dropped before it is, it is removed.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    // INVARIANT: `None` once the blob belongs to a row of the database.
+    folder: Option<BlobFolder>,
+    id: BlobId,
+}
+
+impl Staged {
+    pub(crate) fn id(&self) -> BlobId {
+        self.id
+    }
+
+    /// The blob now belongs to a row. If that row's transaction fails, the sweep at the next start
+    /// decides: only it knows whether the row is there.
+    pub(crate) fn keep(mut self) -> BlobId {
+        self.folder = None;
+        self.id
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            // What cannot be removed now is removed by the sweep at the next start.
+            let _ = folder.remove(self.id);
+        }
+    }
+}
+
 /// Opens frames of a blob; only those that a range needs.
 pub(crate) struct BlobReader {
     file: File,
@@ -287,8 +326,8 @@ impl BlobReader {
         let after = (first + FRAMES_PER_CALL).min(end.div_ceil(FRAME_BYTES)).max(first + 1);
         let stride = FRAME_BYTES + self.tag_bytes as u64;
         let plain_end = (after * FRAME_BYTES).min(self.bytes);
-        let sealed_bytes = (plain_end - first * FRAME_BYTES) as usize
-            + (after - first) as usize * self.tag_bytes;
+        let sealed_bytes =
+            (plain_end - first * FRAME_BYTES) as usize + (after - first) as usize * self.tag_bytes;
         let mut buffer = vec![0; sealed_bytes];
         self.file.read_exact_at(&mut buffer, first * stride)?;
         for (frame, index) in buffer.chunks_mut(stride as usize).zip(first..) {
@@ -353,9 +392,9 @@ mod tests {
         for chunk in content.chunks(piece) {
             writer.write(chunk).expect("write");
         }
-        let (id, bytes) = writer.finish().expect("finish");
+        let (staged, bytes) = writer.finish().expect("finish");
         assert_eq!(bytes, content.len() as u64);
-        id
+        staged.keep()
     }
 
     fn read_all(reader: &BlobReader, start: u64, end: u64) -> io::Result<Vec<u8>> {
@@ -414,8 +453,7 @@ mod tests {
             flipped[150_000] ^= 1;
             // A whole frame dropped from the end, with the length in the metadata adjusted too.
             let cut = sealed[..stride * 2].to_vec();
-            for (damaged, bytes) in
-                [(swapped, 200_000), (flipped, 200_000), (cut, 2 * FRAME_BYTES)]
+            for (damaged, bytes) in [(swapped, 200_000), (flipped, 200_000), (cut, 2 * FRAME_BYTES)]
             {
                 std::fs::write(&path, damaged).expect("write");
                 let reader = BlobReader::open(&folder, id, &key, bytes).expect("open");
