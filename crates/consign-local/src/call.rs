@@ -41,6 +41,10 @@ pub struct Call {
     pub request_id: String,
     /// The service asked for, from the credential scope.
     pub service: Service,
+    /// The path, percent-decoded as the signature was computed: for S3 `/bucket/key`.
+    pub path: String,
+    /// The query, decoded, in the order sent, without the parameters of a presigned URL's signature.
+    pub query: Vec<(String, String)>,
     /// Method, URI (as sent; percent-encoding untouched) and headers.
     pub parts: ::http::request::Parts,
 }
@@ -54,6 +58,26 @@ impl Call {
     /// A header as text; `None` when absent or not visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// A query parameter; the first of that name.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The bucket in the host name, if the request is virtual-hosted: `BUCKET.localhost` or
+    /// `BUCKET.s3.ANYTHING`. The path is then the key alone.
+    pub fn virtual_bucket(&self) -> Option<&str> {
+        let host = self.header("host")?;
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let before = match name.strip_suffix(".localhost") {
+            Some(before) => before.strip_suffix(".s3").unwrap_or(before),
+            None => name.split_once(".s3.")?.0,
+        };
+        (before != "s3" && !before.is_empty()).then_some(before)
     }
 }
 

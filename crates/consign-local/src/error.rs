@@ -28,12 +28,18 @@ pub struct ApiError {
     pub code: String,
     /// The public sentence.
     pub message: String,
-    /// What it is about, where the protocol has a place for it (S3's `<Resource>`).
-    pub resource: Option<String>,
-    /// Further elements of S3's error document, such as `("BucketName", …)`.
-    pub details: Vec<(&'static str, String)>,
+    /// Rarely more; boxed, because errors travel through every function here.
+    extra: Box<Extra>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Extra {
+    /// S3's `<Resource>`.
+    resource: Option<String>,
+    /// Further elements of S3's error document.
+    details: Vec<(&'static str, String)>,
     /// Further response headers.
-    pub headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, String)>,
     /// For the log only: never sent.
     reason: Option<String>,
 }
@@ -45,15 +51,7 @@ impl ApiError {
         code: impl Into<String>,
         message: impl Into<String>,
     ) -> ApiError {
-        ApiError {
-            status,
-            code: code.into(),
-            message: message.into(),
-            resource: None,
-            details: Vec::new(),
-            headers: Vec::new(),
-            reason: None,
-        }
+        ApiError { status, code: code.into(), message: message.into(), extra: Box::default() }
     }
 
     /// 400 with a code and sentence.
@@ -89,31 +87,31 @@ impl ApiError {
 
     /// Names what the error is about.
     pub fn about(mut self, resource: impl Into<String>) -> ApiError {
-        self.resource = Some(resource.into());
+        self.extra.resource = Some(resource.into());
         self
     }
 
     /// Adds an element to S3's error document.
     pub fn with(mut self, element: &'static str, value: impl Into<String>) -> ApiError {
-        self.details.push((element, value.into()));
+        self.extra.details.push((element, value.into()));
         self
     }
 
     /// Adds a response header.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> ApiError {
-        self.headers.push((name, value.into()));
+        self.extra.headers.push((name, value.into()));
         self
     }
 
     /// Notes why, for the log only.
     pub fn because(mut self, reason: impl Into<String>) -> ApiError {
-        self.reason = Some(reason.into());
+        self.extra.reason = Some(reason.into());
         self
     }
 
     /// Why, as noted for the log.
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.extra.reason.as_deref()
     }
 
     /// The error as a response of `service`. A HEAD request and a 304 get no body.
@@ -140,7 +138,7 @@ impl ApiError {
         {
             headers.insert("x-amzn-errortype", value);
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &self.extra.headers {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(*name, value);
             }
@@ -152,10 +150,10 @@ impl ApiError {
         let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
         element(&mut xml, "Code", &self.code);
         element(&mut xml, "Message", &self.message);
-        for (name, value) in &self.details {
+        for (name, value) in &self.extra.details {
             element(&mut xml, name, value);
         }
-        if let Some(resource) = &self.resource {
+        if let Some(resource) = &self.extra.resource {
             element(&mut xml, "Resource", resource);
         }
         element(&mut xml, "RequestId", request_id);

@@ -21,7 +21,10 @@ pub mod gate;
 pub mod http;
 pub mod iam;
 pub mod kms;
+pub mod ledger;
+pub mod moment;
 pub mod policy;
+pub mod profiles;
 pub mod s3;
 pub mod serve;
 pub mod state;
@@ -29,6 +32,7 @@ pub mod sts;
 pub mod tls;
 pub mod vault;
 
+pub use profiles::Credentials;
 pub use serve::{
     Account, Bootstrap, Error, ErrorKind, PrincipalKind, Running, ServeOptions, start,
 };

@@ -57,8 +57,12 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// The master key.
     pub vault: Vault,
+    /// Users, roles and access keys.
+    pub directory: crate::iam::Directory,
     /// KMS keys and aliases.
     pub keys: crate::kms::Keys,
     /// Buckets and objects.
     pub store: crate::s3::Store,
+    /// Held until the last request is done: one process per root.
+    pub(crate) _lock: std::fs::File,
 }

@@ -1,24 +1,36 @@
 //! KMS: keys that never leave, data keys that do.
+//!
+//! Key material lies sealed under the root's master key and is in the clear only while it is used.
+//! Every use asks the key policy first, as in AWS: a key trusts nobody, not even its own account,
+//! unless its policy says so. S3 calls in through [`generate_data_key_for_s3`] and
+//! [`decrypt_for_s3`], which decide as if the caller had called KMS, with `kms:ViaService` set.
 
-use std::collections::BTreeMap;
+mod aliases;
+mod api;
+mod cipher;
+mod fault;
+mod keys;
+mod permit;
+mod records;
+mod use_key;
 
 use zeroize::Zeroizing;
 
-use crate::call::Call;
+pub use api::handle;
+pub use cipher::EncryptionContext;
+pub use records::{Alias, Key, KeyState, Keys, Material};
+
+use crate::call::{Call, Service};
 use crate::error::ApiError;
 use crate::state::State;
-
-/// The keys and aliases of all accounts.
-pub struct Keys {}
-
-/// What a ciphertext is bound to: `aws:s3:arn` and whatever the caller adds.
-pub type EncryptionContext = BTreeMap<String, String>;
+use fault::Fault;
+use permit::{Via, find_key, resolve};
 
 /// A fresh data key, in the clear and wrapped.
 pub struct DataKey {
     /// 32 bytes. Never stored.
     pub plaintext: Zeroizing<[u8; 32]>,
-    /// The ciphertext blob to keep beside the data; at most 6144 bytes, in practice about 150.
+    /// The ciphertext blob to keep beside the data: 79 bytes.
     pub wrapped: Vec<u8>,
     /// The full ARN of the KMS key that wraps it.
     pub key_arn: String,
@@ -37,8 +49,25 @@ pub fn generate_data_key_for_s3(
     key: &str,
     context: &EncryptionContext,
 ) -> Result<DataKey, ApiError> {
-    let _ = (state, call, key, context);
-    Err(ApiError::not_implemented("kms"))
+    generate(state, call, key, context).map_err(|fault| fault.into_error(Service::S3))
+}
+
+fn generate(
+    state: &State,
+    call: &Call,
+    key: &str,
+    context: &EncryptionContext,
+) -> Result<DataKey, Fault> {
+    if key == permit::S3_ALIAS {
+        permit::ensure_s3_key(state, call)?;
+    }
+    let key = find_key(state, call, key)?;
+    key.authorize(state, call, "GenerateDataKey", Via::S3, Some(context))?;
+    key.check_usable()?;
+    let mut plaintext = Zeroizing::new([0u8; 32]);
+    crate::vault::fill(plaintext.as_mut_slice());
+    let wrapped = cipher::encrypt(&state.vault, &key.key, context, plaintext.as_slice())?;
+    Ok(DataKey { plaintext, wrapped, key_arn: key.key.arn() })
 }
 
 /// S3 opens a wrapped data key on behalf of the caller (`kms:Decrypt`), under the same rules.
@@ -48,14 +77,25 @@ pub fn decrypt_for_s3(
     wrapped: &[u8],
     context: &EncryptionContext,
 ) -> Result<Zeroizing<[u8; 32]>, ApiError> {
-    let _ = (state, call, wrapped, context);
-    Err(ApiError::not_implemented("kms"))
+    let open = || {
+        let plain = use_key::open(state, call, wrapped, None, context, Via::S3)?.1;
+        let mut key = Zeroizing::new([0u8; 32]);
+        if plain.len() != key.len() {
+            return Err(Fault::InvalidCiphertext);
+        }
+        key.copy_from_slice(&plain);
+        Ok(key)
+    };
+    open().map_err(|fault: Fault| fault.into_error(Service::S3))
 }
 
 /// The full ARN of a key given as id, ARN or alias, looked up as in [`generate_data_key_for_s3`],
 /// without authorisation: for bucket default encryption and for condition keys. The key need not be
 /// usable.
 pub fn key_arn(state: &State, call: &Call, key: &str) -> Result<String, ApiError> {
-    let _ = (state, call, key);
-    Err(ApiError::not_implemented("kms"))
+    let found = match key {
+        permit::S3_ALIAS => permit::ensure_s3_key(state, call),
+        _ => resolve(state, call, key).map(|found| found.key),
+    };
+    found.map(|key| key.arn()).map_err(|fault| fault.into_error(Service::S3))
 }
