@@ -200,6 +200,15 @@ fn in_place_and_from_buffer_to_buffer_agree() {
             .collect();
         assert!(dense == sealed.plain, "{length}");
 
+        // Every tag counts, the one of no content in a buffer of no bytes too.
+        for end in (start..sealed.bytes.len()).step_by(SEALED_CHUNK_BYTES) {
+            let end = sealed.bytes.len().min(end + SEALED_CHUNK_BYTES) - start;
+            let mut changed = payload.to_vec();
+            changed[end - 1] ^= 1;
+            let error = opener.open_into(0, true, &changed, &mut vec![0; length]).unwrap_err();
+            assert_eq!(error.kind(), Tampered, "{length}");
+        }
+
         // A failing chunk leaves nothing of itself, not even what was sealed.
         let mut changed = payload.to_vec();
         let last = changed.len() - 1;

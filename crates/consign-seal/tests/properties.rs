@@ -42,6 +42,16 @@ fn with_gaps(plain: &[u8]) -> Vec<u8> {
     if plain.is_empty() { vec![0xee; TAG_BYTES] } else { out }
 }
 
+/// Threads share them by reference.
+const fn shared_between_threads<T: Send + Sync>() {}
+const _: () = {
+    shared_between_threads::<Sealer>();
+    shared_between_threads::<age::Opener>();
+    shared_between_threads::<Identity>();
+    shared_between_threads::<SigningKey>();
+    shared_between_threads::<consign_seal::Error>();
+};
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -261,12 +261,12 @@ impl Opener {
         if plain.len() < run.plain_bytes {
             return Err(Error::usage("the buffer for the content is too small"));
         }
-        for (index, (chunk, out)) in (first_index..)
-            .zip(sealed.chunks(SEALED_CHUNK_BYTES).zip(plain.chunks_mut(CHUNK_BYTES)))
-        {
+        // The sealed chunks lead: the empty chunk of no content has a tag to check, and no output.
+        let mut outputs = plain.chunks_mut(CHUNK_BYTES);
+        for (index, chunk) in (first_index..).zip(sealed.chunks(SEALED_CHUNK_BYTES)) {
             let last = run.is_last_chunk(index);
             let length = check_chunk_to_open(index, last, chunk.len())?;
-            let out = out.get_mut(..length).unwrap_or_default();
+            let out = outputs.next().unwrap_or_default().get_mut(..length).unwrap_or_default();
             if !opens(&self.aead, index, last, chunk, out) {
                 let known = self.expected_plain.is_some();
                 return Err(diagnose::why(&self.aead, index, last, chunk, known));
