@@ -1,9 +1,141 @@
-//! Placeholder until the binary can be measured.
+//! consign beside the tools that people use today, in one run on one machine, against a server that
+//! costs next to nothing.
+//!
+//! [`jobs`] says what is run, [`measure`] runs it and counts, [`report`] makes the table. Runs of the
+//! tools alternate, so that a machine that grows slower does so for all of them. Figures are worth
+//! comparing within one table only.
 
-use crate::run::{Failure, Outcome};
+mod jobs;
+mod measure;
+mod report;
+mod stage;
 
-pub(crate) const HELP: &str = "Measure consign beside other tools (not there yet).\n";
+use std::path::Path;
 
-pub(crate) fn command(_: &[String]) -> Outcome {
-    Err(Failure::new("there is nothing to measure yet"))
+use crate::run::{self, Failure, Outcome, While};
+use jobs::{Direction, Job};
+use measure::Sample;
+use stage::Stage;
+
+pub(crate) const HELP: &str = "\
+Measure consign beside other tools.
+
+Usage: cargo xtask bench [--quick] [--runs N] [--only WORD] [--no-write]
+
+Sends and receives 1 GiB and 10,000 files of 10 KiB with consign, s5cmd (no encryption), age piped
+through s5cmd, and rclone crypt, all against an in-memory S3 on loopback, with files on tmpfs where
+there is one. Prints wall time, CPU time and peak memory of each tool's processes, medians of all
+runs, and writes them to docs/benchmarks.md. Do nothing else on the machine meanwhile.
+
+Options:
+  --quick      Three runs of each instead of seven
+  --runs N     That many runs
+  --only WORD  Only jobs whose title contains WORD; writes nothing
+  --no-write   Leave docs/benchmarks.md alone
+
+Example:
+  cargo xtask bench --quick
+";
+
+struct Options {
+    runs: usize,
+    only: Option<String>,
+    write: bool,
+}
+
+/// The measured runs of one tool at one job.
+pub(crate) struct Row {
+    pub(crate) tool: &'static str,
+    pub(crate) samples: Vec<Sample>,
+}
+
+pub(crate) fn command(arguments: &[String]) -> Outcome {
+    let options = options(arguments)?;
+    run::step(
+        "build",
+        run::cargo().args(["build", "--quiet", "--release"]).args([
+            "--package",
+            "consign-cli",
+            "--package",
+            "consign-testkit",
+            "--bins",
+        ]),
+    )?;
+    let stage = Stage::set_up()?;
+    let wanted = |job: &Job| options.only.as_deref().is_none_or(|word| job.title.contains(word));
+    let mut tables = Vec::new();
+    for job in jobs::all().into_iter().filter(wanted) {
+        let rows = run_job(&stage, &job, options.runs)?;
+        let table = report::table(job.title, &rows);
+        println!("{table}");
+        tables.push(table);
+    }
+    if options.write {
+        let file = run::root().join("docs/benchmarks.md");
+        report::write(&file, &report::conditions(&stage, options.runs)?, &tables)?;
+        eprintln!("xtask: wrote {}", file.display());
+    }
+    Ok(())
+}
+
+fn options(arguments: &[String]) -> Outcome<Options> {
+    let mut options = Options { runs: 7, only: None, write: true };
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => options.runs = 3,
+            "--runs" => {
+                let runs = words.next().and_then(|runs| runs.parse().ok()).filter(|runs| *runs > 0);
+                options.runs = runs.ok_or_else(|| Failure::new("--runs takes a number"))?;
+            }
+            "--only" => {
+                options.only = words.next().cloned();
+                options.write = false;
+            }
+            "--no-write" => options.write = false,
+            other => return Err(Failure::new(format!("bench takes no argument `{other}`"))),
+        }
+    }
+    Ok(options)
+}
+
+fn run_job(stage: &Stage, job: &Job, runs: usize) -> Outcome<Vec<Row>> {
+    stage.forget_objects()?;
+    match job.direction {
+        // The server drops what it gets: keeping it would cost more than some clients do.
+        Direction::Send => stage.keep_bodies(false)?,
+        Direction::Receive => {
+            stage.keep_bodies(true)?;
+            for tool in &job.tools {
+                let sent = stage.script(tool.before, job.input);
+                stage.run(sent).during(format_args!("{}: preparing {}", job.title, tool.name))?;
+            }
+        }
+    }
+    let mut rows: Vec<Row> =
+        job.tools.iter().map(|tool| Row { tool: tool.name, samples: Vec::new() }).collect();
+    for round in 1..=runs {
+        for (tool, row) in job.tools.iter().zip(&mut rows) {
+            stage.clear_output()?;
+            let sample = stage
+                .run(stage.script(tool.script, job.input))
+                .during(format_args!("{}: {}", job.title, tool.name))?;
+            if job.direction == Direction::Receive {
+                expect(&stage.output(), job.expected())
+                    .during(format_args!("{}: {}", job.title, tool.name))?;
+            }
+            eprintln!("xtask: {} {round}/{runs}: {}: {:.2} s", job.title, tool.name, sample.wall);
+            row.samples.push(sample);
+        }
+    }
+    Ok(rows)
+}
+
+/// A tool that is fast because it delivers half is not fast.
+fn expect(folder: &Path, expected: (u64, u64)) -> Outcome {
+    let found = stage::count(folder)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::new(format!("delivered {found:?} (files, bytes) instead of {expected:?}")))
 }

@@ -28,7 +28,12 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
         run::cargo().args(["build", "--release", "--package", "consign-cli"]),
     )?;
     let consign = run::target().join("release/consign");
-    run::step("man pages", Command::new(consign).args(["internals", "man"]).arg(&into))?;
+    run::step("man pages", Command::new(&consign).args(["internals", "man"]).arg(&into))?;
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run::capture(Command::new(&consign).args(["completions", shell]))?;
+        let file = into.join(format!("consign.{shell}"));
+        fs::write(&file, script).during(file.display())?;
+    }
     println!("{}", into.display());
     Ok(())
 }

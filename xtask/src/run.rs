@@ -92,6 +92,12 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// A judge: from target/judges first, because those versions are pinned, else from PATH.
+pub(crate) fn judge(name: &str) -> Option<PathBuf> {
+    let pinned = root().join("target/judges/bin").join(name);
+    if pinned.is_file() { Some(pinned) } else { on_path(name) }
+}
+
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(OsStr::to_string_lossy).take(12).collect();
