@@ -24,6 +24,13 @@ impl Refusal {
         self
     }
 
+    /// The same refusal of a document that stands within another.
+    pub(crate) fn inside(mut self, outer: &str) -> Refusal {
+        self.path =
+            if self.path.is_empty() { outer.to_owned() } else { format!("{outer}.{}", self.path) };
+        self
+    }
+
     /// Where: the path of the element, such as `Statement[2].Condition.StringEquals`, with line
     /// and column where the refusal concerns a text.
     pub fn place(&self) -> String {

@@ -33,6 +33,7 @@
 //! keys and grants, role trust, Block Public Access); access point policies, ACLs and S3 Access
 //! Grants are outside it, and requests for access points are refused rather than guessed at.
 
+pub mod case;
 mod condition;
 mod context;
 mod decision;

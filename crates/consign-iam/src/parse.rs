@@ -30,6 +30,15 @@ pub(crate) fn policy(text: &str, kind: Option<PolicyKind>) -> Result<Document, R
     Parser { text, kind, variables: false }.document(&root)
 }
 
+/// A document inside a larger text that was read already.
+pub(crate) fn document_within(
+    text: &str,
+    root: &Value,
+    kind: PolicyKind,
+) -> Result<Document, Refusal> {
+    Parser { text, kind: Some(kind), variables: false }.document(root)
+}
+
 struct Parser<'a> {
     text: &'a str,
     kind: Option<PolicyKind>,

@@ -71,6 +71,14 @@ impl Policy {
         crate::parse::policy(text, Some(kind)).map(|document| Policy(Arc::new(document)))
     }
 
+    pub(crate) fn within(
+        text: &str,
+        root: &crate::json::Value,
+        kind: PolicyKind,
+    ) -> Result<Policy, Refusal> {
+        crate::parse::document_within(text, root, kind).map(|document| Policy(Arc::new(document)))
+    }
+
     /// The document's `Id`.
     pub fn id(&self) -> Option<&str> {
         self.0.id.as_deref()

@@ -100,6 +100,9 @@ impl Principal {
             ("iam", ("role", rest)) if !rest.is_empty() => {
                 Ok(Principal::RoleSession { role_arn: arn.to_owned(), session_arn: None })
             }
+            ("iam", ("oidc-provider" | "saml-provider", rest)) if !rest.is_empty() => {
+                Ok(Principal::Federated { provider: arn.to_owned() })
+            }
             ("sts", ("assumed-role", rest)) => match rest.split_once('/') {
                 Some((role, session)) if !role.is_empty() && !session.is_empty() => {
                     Ok(Principal::RoleSession {

@@ -1,52 +1,49 @@
-//! The hand-written table of single-document cases: one policy, one request, one answer.
+//! Cases as data: one request, the policies around it, the answer. Those in `tests/cases` are about
+//! composition, one file a theme; the shared table is about single documents.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use consign_iam::{Context, Policy, Principal, Request, evaluate_alone};
-use serde_json::Value;
+use consign_iam::case::run;
 
 #[test]
-fn every_case_of_the_table_is_decided_as_expected() {
-    let path = shared("data/iam-cases.json");
+fn every_case_of_the_folder_is_decided_as_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut files: Vec<PathBuf> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        check_all(&file, text.lines().map(str::to_owned).collect());
+    }
+}
+
+#[test]
+fn every_case_of_the_shared_table_is_decided_as_expected() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/iam-cases.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("SKIPPED cases: {} is not there", path.display());
+        eprintln!("SKIPPED shared table: {} is not there", path.display());
         return;
     };
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
-    let wrong: Vec<String> = cases.iter().filter_map(|case| check(case).err()).collect();
-    assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    let cases: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert!(cases.len() >= 62);
+    check_all(&path, cases.iter().map(ToString::to_string).collect());
 }
 
-fn check(case: &Value) -> Result<(), String> {
-    let name = case["name"].as_str().unwrap();
-    let expected = case["expect"].as_str().unwrap();
-    let answer = match Policy::parse(&case["policy"].to_string()) {
-        Err(_) => "refused".to_owned(),
-        Ok(policy) => evaluate_alone(&request(case), &policy).effect.to_string(),
-    };
-    if answer == expected { Ok(()) } else { Err(format!("{name}: {answer}, not {expected}")) }
-}
-
-fn request(case: &Value) -> Request {
-    let text = |field: &str| case[field].as_str().unwrap();
-    let mut context = Context::new();
-    for (key, value) in case["context"].as_object().unwrap() {
-        match value {
-            Value::Array(values) => context.insert_many(key, values.iter().map(plain)),
-            other => context.insert(key, plain(other)),
-        }
-    }
-    let principal = Principal::parse(text("principal")).unwrap();
-    Request::new(principal, text("action"), text("resource"), "123456789012", context).unwrap()
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn shared(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path)
+fn check_all(file: &Path, cases: Vec<String>) {
+    let outcomes = cases.iter().map(|case| run(case));
+    let wrong: Vec<String> = outcomes
+        .filter(|outcome| outcome.held != Some(true))
+        .map(|outcome| format!("{:?}: {} ({})", outcome.name, outcome.decision, outcome.because))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{}: {} of {} wrong:\n{}",
+        file.display(),
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
 }
