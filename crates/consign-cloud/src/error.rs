@@ -70,6 +70,16 @@ struct Inner {
 }
 
 impl Error {
+    /// An error for a check of the caller's own, or for a stand-in of the cloud in tests.
+    pub fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        resource: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Error {
+        Call::new(operation, resource).error(kind, message)
+    }
+
     /// Whose fault it is.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
