@@ -167,16 +167,25 @@ impl Principal {
         }
     }
 
-    /// The value of `aws:PrincipalType`.
-    pub fn type_name(&self) -> &'static str {
+    /// The value of `aws:PrincipalType`; services and callers known to a provider only have none.
+    pub fn type_name(&self) -> Option<&'static str> {
         match self {
-            Principal::Anonymous => "Anonymous",
-            Principal::Root { .. } => "Account",
-            Principal::User { .. } => "User",
-            Principal::RoleSession { .. } => "AssumedRole",
-            Principal::FederatedUser { .. } => "FederatedUser",
-            Principal::Federated { .. } => "Federated",
-            Principal::Service { .. } => "Service",
+            Principal::Anonymous => Some("Anonymous"),
+            Principal::Root { .. } => Some("Account"),
+            Principal::User { .. } => Some("User"),
+            Principal::RoleSession { .. } => Some("AssumedRole"),
+            Principal::FederatedUser { .. } => Some("FederatedUser"),
+            Principal::Federated { .. } | Principal::Service { .. } => None,
+        }
+    }
+
+    /// The value of `aws:userid` where it follows from who the caller is; users and roles have
+    /// unique ids that only AWS knows.
+    pub fn user_id(&self) -> Option<&str> {
+        match self {
+            Principal::Anonymous => Some("anonymous"),
+            Principal::Root { account } => Some(account),
+            _ => None,
         }
     }
 

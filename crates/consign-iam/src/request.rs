@@ -13,17 +13,19 @@ const PRINCIPAL_IS_SERVICE: KnownKey =
 const PRINCIPAL_SERVICE: KnownKey =
     KnownKey::new("aws:PrincipalServiceName", "aws:principalservicename");
 const USER_NAME: KnownKey = KnownKey::new("aws:username", "aws:username");
+const USER_ID: KnownKey = KnownKey::new("aws:userid", "aws:userid");
 const RESOURCE_ACCOUNT: KnownKey = KnownKey::new("aws:ResourceAccount", "aws:resourceaccount");
 const S3_RESOURCE_ACCOUNT: KnownKey = KnownKey::new("s3:ResourceAccount", "s3:resourceaccount");
 const CALLER_ACCOUNT: KnownKey = KnownKey::new("kms:CallerAccount", "kms:calleraccount");
 
-const ANSWERED: [&KnownKey; 9] = [
+const ANSWERED: [&KnownKey; 10] = [
     &PRINCIPAL_ARN,
     &PRINCIPAL_ACCOUNT,
     &PRINCIPAL_TYPE,
     &PRINCIPAL_IS_SERVICE,
     &PRINCIPAL_SERVICE,
     &USER_NAME,
+    &USER_ID,
     &RESOURCE_ACCOUNT,
     &S3_RESOURCE_ACCOUNT,
     &CALLER_ACCOUNT,
@@ -150,10 +152,10 @@ impl Request {
         } else if key.is(&PRINCIPAL_ACCOUNT) {
             self.principal.account()
         } else if key.is(&PRINCIPAL_TYPE) {
-            Some(self.principal.type_name())
+            self.principal.type_name()
         } else if key.is(&PRINCIPAL_IS_SERVICE) {
             match self.principal {
-                Principal::Anonymous => None,
+                Principal::Anonymous | Principal::Federated { .. } => None,
                 Principal::Service { .. } => Some("true"),
                 _ => Some("false"),
             }
@@ -164,6 +166,8 @@ impl Request {
             }
         } else if key.is(&USER_NAME) {
             self.principal.user_name()
+        } else if key.is(&USER_ID) {
+            self.principal.user_id()
         } else if key.is(&RESOURCE_ACCOUNT) {
             Some(&self.resource_account)
         } else if key.is(&S3_RESOURCE_ACCOUNT) {

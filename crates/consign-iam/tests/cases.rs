@@ -16,7 +16,7 @@ fn every_case_of_the_folder_is_decided_as_expected() {
     assert!(!files.is_empty());
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        check_all(&file, text.lines().map(str::to_owned).collect());
+        check_all(&file, &text.lines().map(str::to_owned).collect::<Vec<_>>());
     }
 }
 
@@ -29,10 +29,10 @@ fn every_case_of_the_shared_table_is_decided_as_expected() {
     };
     let cases: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert!(cases.len() >= 62);
-    check_all(&path, cases.iter().map(ToString::to_string).collect());
+    check_all(&path, &cases.iter().map(ToString::to_string).collect::<Vec<_>>());
 }
 
-fn check_all(file: &Path, cases: Vec<String>) {
+fn check_all(file: &Path, cases: &[String]) {
     let outcomes = cases.iter().map(|case| run(case));
     let wrong: Vec<String> = outcomes
         .filter(|outcome| outcome.held != Some(true))
