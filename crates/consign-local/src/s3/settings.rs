@@ -244,7 +244,7 @@ fn get_policy_status(bucket: &Bucket) -> Answer {
         return Err(no_policy().with("BucketName", &bucket.name));
     }
     let mut document = Document::new("PolicyStatus");
-    document.element("IsPublic", if bucket.parsed_policy().public { "TRUE" } else { "FALSE" });
+    document.element("IsPublic", bucket.parsed_policy().public);
     Ok(xml(document, "PolicyStatus"))
 }
 

@@ -215,12 +215,11 @@ fn assemble(upload: Upload, parts: &[(u16, Part)], completion: &Completion) -> R
     let mut segments = Vec::with_capacity(completion.parts.len());
     let mut md5 = Md5::new();
     let mut total = 0;
-    let mut previous = 0;
+    let numbers = completion.parts.iter().map(|part| part.number);
+    if !numbers.is_sorted_by(|a, b| a < b) {
+        return refuse(StoreErrorKind::InvalidPartOrder, "parts are not ascending".into());
+    }
     for (index, wanted) in completion.parts.iter().enumerate() {
-        if wanted.number <= previous {
-            return refuse(StoreErrorKind::InvalidPartOrder, "parts are not ascending".into());
-        }
-        previous = wanted.number;
         let found = parts.binary_search_by_key(&wanted.number, |(number, _)| *number);
         let part = found.ok().and_then(|at| parts.get(at)).map(|(_, part)| part);
         let Some(part) = part.filter(|part| matches(part, wanted)) else {
