@@ -16,6 +16,9 @@ pub struct Decision {
     pub decided_by: Vec<StatementRef>,
     /// The layers that did not allow, outermost first; empty unless the deny is implicit.
     pub missing: Vec<Layer>,
+    /// What the resource policy is called here: `bucket policy`, `key policy`, `trust policy`.
+    #[serde(skip)]
+    pub resource_policy: &'static str,
 }
 
 impl Decision {
@@ -33,10 +36,11 @@ impl Decision {
         }
     }
 
-    /// One sentence: `denied: statement DenyReadsByOthers of the resource policy denies it`.
+    /// One sentence: `denied: statement DenyReadsByOthers of the bucket policy denies it`.
     /// [`explain`](crate::explain) tells more, with every condition.
     pub fn explain(&self) -> String {
-        let statements = join(self.decided_by.iter().map(ToString::to_string), "and");
+        let statements = self.decided_by.iter().map(|statement| self.name(statement));
+        let statements = join(statements, "and");
         let verb = if self.decided_by.len() > 1 { "deny" } else { "denies" };
         match self.effect {
             Effect::Allow if self.decided_by.is_empty() => {
@@ -45,10 +49,23 @@ impl Decision {
             Effect::Allow => format!("allowed by {statements}"),
             Effect::ExplicitDeny => format!("denied: {statements} {verb} it"),
             Effect::ImplicitDeny => {
-                let layers =
-                    join(self.missing.iter().map(|layer| layer.lacking().to_owned()), "and");
+                let layers = join(self.missing.iter().map(|layer| self.lacking(*layer)), "and");
                 format!("denied: {layers}")
             }
+        }
+    }
+
+    fn name(&self, statement: &StatementRef) -> String {
+        match statement.layer {
+            Layer::Resource => format!("{} of the {}", statement.name(), self.resource_policy),
+            _ => statement.to_string(),
+        }
+    }
+
+    fn lacking(&self, layer: Layer) -> String {
+        match layer {
+            Layer::Resource => format!("the {} does not allow it", self.resource_policy),
+            layer => layer.lacking().to_owned(),
         }
     }
 }

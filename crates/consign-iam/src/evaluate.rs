@@ -7,7 +7,7 @@
 
 use crate::decision::{Decision, Effect, Layer, StatementRef};
 use crate::grant::Grant;
-use crate::policy::{Closeness, Policy, StatementEffect};
+use crate::policy::{Closeness, Policy, Principals, StatementEffect};
 use crate::principal::Principal;
 use crate::request::Request;
 
@@ -40,55 +40,64 @@ pub struct Policies<'a> {
 /// Decides one request.
 pub fn evaluate(request: &Request, policies: &Policies<'_>) -> Decision {
     if needs_no_permission(request) {
-        return allowed(Vec::new());
+        return allowed(request, Vec::new());
     }
     let findings = Findings::gather(request, policies);
     if !findings.denies.is_empty() {
-        return Decision {
-            effect: Effect::ExplicitDeny,
-            decided_by: findings.denies,
-            missing: Vec::new(),
-        };
+        return denied_by(request, findings.denies);
     }
-    let mut missing = findings.outer_missing.clone();
-    match findings.granted(request, policies) {
-        Ok(grants) if missing.is_empty() => allowed(grants),
-        Ok(_) => denied_for_want(missing),
-        Err(lacking) => {
-            missing.extend(lacking);
-            denied_for_want(missing)
-        }
+    let granted = findings.granted(request, policies);
+    let mut missing = findings.outer_missing;
+    match granted {
+        Ok(grants) if missing.is_empty() => return allowed(request, grants),
+        Ok(_) => {}
+        Err(lacking) => missing.extend(lacking),
     }
+    denied_for_want(request, missing)
 }
 
 /// What one document says about a request on its own, without accounts, boundaries and the other
 /// rules of composition: a Deny that matches, else an Allow that matches, else nothing.
 pub fn evaluate_alone(request: &Request, policy: &Policy) -> Decision {
-    let mut found = Found::default();
     let layer = match policy.statements().first().map(|statement| &statement.principals) {
-        None | Some(crate::policy::Principals::Attached) => Layer::Identity,
-        Some(_) => Layer::Resource,
+        None | Some(Principals::Attached) => Layer::Identity,
+        Some(Principals::Named(_) | Principals::AllBut(_)) => Layer::Resource,
     };
+    let mut found = Found::default();
     found.read(layer, 0, std::slice::from_ref(policy), request, false);
     if !found.denies.is_empty() {
-        return Decision {
-            effect: Effect::ExplicitDeny,
-            decided_by: found.denies,
-            missing: Vec::new(),
-        };
-    }
-    match found.allows.is_empty() {
-        false => allowed(found.allows.into_iter().map(|(_, statement)| statement).collect()),
-        true => denied_for_want(vec![layer]),
+        denied_by(request, found.denies)
+    } else if !found.allows.is_empty() {
+        allowed(request, references(&found.allows))
+    } else {
+        denied_for_want(request, vec![layer])
     }
 }
 
-fn allowed(decided_by: Vec<StatementRef>) -> Decision {
-    Decision { effect: Effect::Allow, decided_by, missing: Vec::new() }
+fn allowed(request: &Request, decided_by: Vec<StatementRef>) -> Decision {
+    let resource_policy = resource_policy_name(request);
+    Decision { effect: Effect::Allow, decided_by, missing: Vec::new(), resource_policy }
 }
 
-fn denied_for_want(missing: Vec<Layer>) -> Decision {
-    Decision { effect: Effect::ImplicitDeny, decided_by: Vec::new(), missing }
+fn denied_by(request: &Request, decided_by: Vec<StatementRef>) -> Decision {
+    let resource_policy = resource_policy_name(request);
+    Decision { effect: Effect::ExplicitDeny, decided_by, missing: Vec::new(), resource_policy }
+}
+
+fn denied_for_want(request: &Request, missing: Vec<Layer>) -> Decision {
+    let resource_policy = resource_policy_name(request);
+    Decision { effect: Effect::ImplicitDeny, decided_by: Vec::new(), missing, resource_policy }
+}
+
+fn resource_policy_name(request: &Request) -> &'static str {
+    match request.service() {
+        "s3" => "bucket policy",
+        "kms" => "key policy",
+        "sts" => "trust policy",
+        "sqs" => "queue policy",
+        "sns" => "topic policy",
+        _ => "resource policy",
+    }
 }
 
 /// The statements of one layer that apply.

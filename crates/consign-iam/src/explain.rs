@@ -217,6 +217,7 @@ impl fmt::Display for Explanation {
                 Layer::ResourceControl | Layer::ServiceControl => {
                     writeln!(f, "{}, level {}", trace.layer, trace.level + 1)?;
                 }
+                Layer::Resource => writeln!(f, "{}", self.decision.resource_policy)?,
                 layer => writeln!(f, "{layer}")?,
             }
             trace.write_statements(f)?;

@@ -5,6 +5,8 @@
 //! linear substring search; a pattern with `?` beside `*` runs as a set of states, 64 of them per
 //! machine word, once over the text. A policy author cannot make a decision slow.
 
+use std::collections::BTreeMap;
+
 /// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(Kind);
@@ -122,67 +124,71 @@ struct States {
     stays: Vec<u64>,
     /// States whose next character is `?`.
     takes_any: Vec<u64>,
-    /// Sorted by character: states whose next character is this one, or `?`.
-    takes: Vec<(char, Vec<u64>)>,
+    /// Sorted by character: the states whose next character is this one, as words that are not
+    /// zero. Kept sparse, so that a pattern of many different characters stays small.
+    takes: Vec<(char, Vec<(usize, u64)>)>,
 }
 
 impl States {
     fn new(tokens: &[Token<'_>]) -> States {
+        let mut last = 0;
         let mut stays = Vec::new();
-        let mut wanted: Vec<Option<char>> = Vec::new();
+        let mut takes_any = Vec::new();
+        let mut takes: BTreeMap<char, Vec<(usize, u64)>> = BTreeMap::new();
         for token in tokens {
             match token {
-                Token::Many => stays.push(wanted.len()),
-                Token::One => wanted.push(None),
-                Token::Text(text) => wanted.extend(text.chars().map(Some)),
-            }
-        }
-        let words = wanted.len() / 64 + 1;
-        let set = |states: &mut dyn Iterator<Item = usize>| {
-            let mut bits = vec![0_u64; words];
-            for state in states {
-                if let Some(word) = bits.get_mut(state / 64) {
-                    *word |= 1 << (state % 64);
+                Token::Many => set(&mut stays, last),
+                Token::One => {
+                    set(&mut takes_any, last);
+                    last += 1;
+                }
+                Token::Text(text) => {
+                    for c in text.chars() {
+                        let words = takes.entry(c).or_default();
+                        match words.last_mut() {
+                            Some((word, bits)) if *word == last / 64 => *bits |= 1 << (last % 64),
+                            _ => words.push((last / 64, 1 << (last % 64))),
+                        }
+                        last += 1;
+                    }
                 }
             }
-            bits
-        };
-        let mut alphabet: Vec<char> = wanted.iter().copied().flatten().collect();
-        alphabet.sort_unstable();
-        alphabet.dedup();
-        let accepting = |c: Option<char>| {
-            let takes = wanted
-                .iter()
-                .enumerate()
-                .filter(move |(_, w)| w.is_none() || (c.is_some() && **w == c));
-            takes.map(|(state, _)| state)
-        };
-        States {
-            last: wanted.len(),
-            stays: set(&mut stays.into_iter()),
-            takes_any: set(&mut accepting(None)),
-            takes: alphabet.iter().map(|&c| (c, set(&mut accepting(Some(c))))).collect(),
         }
+        stays.resize(last / 64 + 1, 0);
+        takes_any.resize(last / 64 + 1, 0);
+        States { last, stays, takes_any, takes: takes.into_iter().collect() }
     }
 
     fn accept(&self, text: &str) -> bool {
         let mut alive = vec![0_u64; self.stays.len()];
-        if let Some(first) = alive.first_mut() {
-            *first = 1;
-        }
+        set(&mut alive, 0);
+        let mut takes = self.takes_any.clone();
         for c in text.chars() {
-            let takes = match self.takes.binary_search_by_key(&c, |(wanted, _)| *wanted) {
-                Ok(at) => self.takes.get(at).map_or(&self.takes_any, |(_, states)| states),
-                Err(_) => &self.takes_any,
-            };
+            takes.clone_from(&self.takes_any);
+            if let Ok(at) = self.takes.binary_search_by_key(&c, |(wanted, _)| *wanted) {
+                for (word, bits) in self.takes.get(at).map_or(&[][..], |(_, words)| words) {
+                    if let Some(takes) = takes.get_mut(*word) {
+                        *takes |= bits;
+                    }
+                }
+            }
             let mut carry = 0;
-            for ((word, stays), takes) in alive.iter_mut().zip(&self.stays).zip(takes) {
+            for ((word, stays), takes) in alive.iter_mut().zip(&self.stays).zip(&takes) {
                 let moved = *word & takes;
                 *word = (*word & stays) | (moved << 1) | carry;
                 carry = moved >> 63;
             }
         }
-        alive.get(self.last / 64).is_some_and(|word| word >> (self.last % 64) & 1 == 1)
+        alive.get(self.last / 64).is_some_and(|word| (word >> (self.last % 64)) & 1 == 1)
+    }
+}
+
+fn set(bits: &mut Vec<u64>, state: usize) {
+    if bits.len() <= state / 64 {
+        bits.resize(state / 64 + 1, 0);
+    }
+    if let Some(word) = bits.get_mut(state / 64) {
+        *word |= 1 << (state % 64);
     }
 }
 
@@ -222,7 +228,9 @@ mod tests {
         let text = "a".repeat(20_000);
         let pieces = "*aaaaaaaaab".repeat(200);
         let states = "*a?a?a?a?b".repeat(200);
+        let alphabet: String = ('\u{4e00}'..'\u{9e00}').collect();
         let started = std::time::Instant::now();
+        check(&format!("?{alphabet}"), &text, false);
         check(&pieces, &text, false);
         check(&states, &text, false);
         assert!(started.elapsed().as_secs() < 2, "took {:?}", started.elapsed());

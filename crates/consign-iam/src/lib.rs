@@ -24,7 +24,7 @@
 //!     ann, "s3:GetObject", "arn:aws:s3:::letters/1", "111111111111", context)?;
 //! let decision = evaluate(&request, &Policies { resource: &[bucket], ..Policies::default() });
 //! assert!(!decision.is_allowed());
-//! assert_eq!(decision.explain(), "denied: statement TlsOnly of the resource policy denies it");
+//! assert_eq!(decision.explain(), "denied: statement TlsOnly of the bucket policy denies it");
 //! # Ok::<(), consign_iam::Refusal>(())
 //! ```
 //!

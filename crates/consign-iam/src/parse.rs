@@ -159,6 +159,9 @@ impl Parser<'_> {
                 "a resource control policy has the principal `*`",
             ));
         }
+        if statement.actions.negated {
+            return Err(self.refuse(value, path, "a resource control policy has no `NotAction`"));
+        }
         let everything = statement.actions.sources == ["*"] && statement.conditions.is_empty();
         if statement.effect == StatementEffect::Allow && !everything {
             return Err(self.refuse(value, path, "a resource control policy only denies"));

@@ -22,8 +22,8 @@ fn an_explanation_is_a_sentence_and_a_tree() {
     let explanation = case.unwrap().explain();
     let expected = "\
 arn:aws:sts::222222222222:assumed-role/reader/s may not s3:GetObject on arn:aws:s3:::letters/1: \
-statement TlsOnly of the resource policy denies it, because aws:SecureTransport is \"false\" (Bool \"false\")
-resource policy
+statement TlsOnly of the bucket policy denies it, because aws:SecureTransport is \"false\" (Bool \"false\")
+bucket policy
 ├─ Allow statement Reader applies
 │    ✓ Principal arn:aws:iam::222222222222:role/reader
 │    ✓ Action s3:GetObject
@@ -53,6 +53,6 @@ fn an_implicit_deny_names_what_is_missing() {
     let decision = Case::parse(case).unwrap().decide();
     assert_eq!(
         decision.explain(),
-        "denied: the resource policy does not allow it and no identity policy allows it"
+        "denied: the key policy does not allow it and no identity policy allows it"
     );
 }
