@@ -1,0 +1,408 @@
+//! What should be there: the exchange file turned into buckets, keys, policies and principals.
+//!
+//! Start with [`Desired::of`]. It is pure: no clock, no network. The one thing it cannot know is
+//! the ARN that KMS will give a key, so documents are functions of [`Keys`]; before the key
+//! exists a recognisable stand-in takes its place ([`KeyArn::planned`]).
+
+use crate::document::Document;
+use crate::error::{Error, ErrorKind};
+use crate::policies::{Grants, bucket, identity, key, limits};
+use consign_model::{
+    AccountId, AtRest, BucketName, Exchange, ExchangeName, Lane, LaneName, Party, PartyName,
+    Principal, PrincipalKind, Region, Writer,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The tag that says which exchange owns a bucket, key or user.
+pub const TAG_EXCHANGE: &str = "consign:exchange";
+/// The tag that says which lane of it.
+pub const TAG_LANE: &str = "consign:lane";
+/// How long an overwritten version stays.
+pub const NONCURRENT_DAYS: u32 = 7;
+/// How long the parts of an upload that nobody finished stay.
+pub const UNFINISHED_UPLOAD_DAYS: u32 = 1;
+/// KMS's longest waiting time before a key is gone, and with it all it encrypted.
+pub const KEY_DELETION_DAYS: u32 = 30;
+
+/// Everything an exchange needs in the cloud.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The exchange's name.
+    pub exchange: ExchangeName,
+    /// The digest of the exchange file's meaning.
+    pub digest: [u8; 32],
+    /// Where buckets and keys are.
+    pub region: Region,
+    /// The lanes by name.
+    pub lanes: BTreeMap<LaneName, DesiredLane>,
+    /// The parties by name.
+    pub parties: BTreeMap<PartyName, DesiredParty>,
+}
+
+/// A party as a lane sees it: who, where, under which ARN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The party.
+    pub party: PartyName,
+    /// Its account.
+    pub account: AccountId,
+    /// Its principal's ARN.
+    pub arn: String,
+}
+
+/// A bucket, its key and who is on it.
+#[derive(Clone, Debug)]
+pub struct DesiredLane {
+    /// The exchange.
+    pub exchange: ExchangeName,
+    /// The lane.
+    pub name: LaneName,
+    /// The region of bucket and key.
+    pub region: Region,
+    /// The account that holds bucket and key.
+    pub owner: AccountId,
+    /// The party whose account that is.
+    pub owner_party: PartyName,
+    /// The bucket.
+    pub bucket: BucketName,
+    /// What every key of the lane begins with; often empty.
+    pub prefix: String,
+    /// How S3 encrypts.
+    pub at_rest: AtRest,
+    /// Whether the writer may upload in parts, for which it needs `kms:Decrypt`.
+    pub multipart: bool,
+    /// Whether a delivered consignment can be overwritten.
+    pub write_once: bool,
+    /// Days until an object expires.
+    pub expire_days: u32,
+    /// The only party that writes.
+    pub writer: Holder,
+    /// The only parties that read.
+    pub readers: Vec<Holder>,
+    /// The alias under which the key is found again.
+    pub key_alias: String,
+}
+
+/// A party's principal and the lanes it is on.
+#[derive(Clone, Debug)]
+pub struct DesiredParty {
+    /// The party.
+    pub name: PartyName,
+    /// Its account.
+    pub account: AccountId,
+    /// Its user or role.
+    pub principal: Principal,
+    /// The same as an ARN.
+    pub arn: String,
+    /// Lanes it writes to.
+    pub writes: Vec<LaneName>,
+    /// Lanes it reads from.
+    pub reads: Vec<LaneName>,
+}
+
+/// The ARN of a lane's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyArn(String);
+
+const PLANNED: &str = "to-be-created-for-";
+
+impl KeyArn {
+    /// A key that exists.
+    pub fn new(arn: impl Into<String>) -> KeyArn {
+        KeyArn(arn.into())
+    }
+
+    /// The stand-in for a key that `apply` will create. No key id of KMS looks like it.
+    pub fn planned(lane: &DesiredLane) -> KeyArn {
+        KeyArn(format!("arn:aws:kms:{}:{}:key/{PLANNED}{}", lane.region, lane.owner, lane.name))
+    }
+
+    /// Whether this is a stand-in.
+    pub fn is_planned(&self) -> bool {
+        self.0.contains(&format!(":key/{PLANNED}"))
+    }
+
+    /// The ARN.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key of each lane that has one.
+pub type Keys = BTreeMap<LaneName, KeyArn>;
+
+impl Desired {
+    /// Describes what `exchange` needs, or says why it cannot be had: two lanes on one bucket,
+    /// two parties behind one principal, a document beyond AWS's limits.
+    pub fn of(exchange: &Exchange) -> Result<Desired, Error> {
+        let lanes = exchange
+            .lanes
+            .values()
+            .map(|lane| Ok((lane.name.clone(), DesiredLane::of(exchange, lane)?)))
+            .collect::<Result<_, Error>>()?;
+        let parties = exchange
+            .parties
+            .values()
+            .map(|party| (party.name.clone(), DesiredParty::of(exchange, party)))
+            .collect();
+        let desired = Desired {
+            exchange: exchange.name.clone(),
+            digest: exchange.digest(),
+            region: exchange.region.clone(),
+            lanes,
+            parties,
+        };
+        desired.check_distinct()?;
+        desired.check_sizes()?;
+        Ok(desired)
+    }
+
+    /// The stand-ins for all keys.
+    pub fn planned_keys(&self) -> Keys {
+        self.complete(&Keys::new())
+    }
+
+    /// `known` completed by stand-ins for keys that do not exist yet.
+    pub fn complete(&self, known: &Keys) -> Keys {
+        let lanes = self.lanes.values().filter(|lane| lane.has_key());
+        lanes
+            .map(|lane| {
+                let key = known.get(&lane.name).cloned();
+                (lane.name.clone(), key.unwrap_or_else(|| KeyArn::planned(lane)))
+            })
+            .collect()
+    }
+
+    /// The inline policy of a party's principal; `None` for a party on no lane.
+    pub fn identity_policy(&self, party: &DesiredParty, keys: &Keys) -> Option<Document> {
+        let with_keys = |names: &[LaneName]| -> Vec<_> {
+            let lanes = names.iter().filter_map(|name| self.lanes.get(name));
+            lanes.map(|lane| (lane, keys.get(&lane.name))).collect()
+        };
+        identity::policy(&with_keys(&party.writes), &with_keys(&party.reads))
+    }
+
+    /// The name of every inline policy that this exchange writes.
+    pub fn identity_policy_name(&self) -> String {
+        format!("consign-{}", self.exchange)
+    }
+
+    /// What a user that this exchange creates carries.
+    pub fn user_tags(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(TAG_EXCHANGE.to_owned(), self.exchange.to_string())])
+    }
+
+    /// Every document by a file name of its own: what `export policies` writes.
+    pub fn documents(&self, keys: &Keys) -> BTreeMap<String, Document> {
+        let keys = self.complete(keys);
+        let mut documents = BTreeMap::new();
+        for lane in self.lanes.values() {
+            let key = keys.get(&lane.name);
+            documents.insert(
+                format!("bucket-{}.json", lane.name),
+                bucket::policy(lane, key, Grants::Given),
+            );
+            if lane.has_key() {
+                documents
+                    .insert(format!("key-{}.json", lane.name), key::policy(lane, Grants::Given));
+            }
+        }
+        for party in self.parties.values() {
+            if let Some(document) = self.identity_policy(party, &keys) {
+                documents.insert(format!("identity-{}.json", party.name), document);
+            }
+        }
+        documents
+    }
+
+    fn check_distinct(&self) -> Result<(), Error> {
+        let mut buckets = BTreeMap::new();
+        for lane in self.lanes.values() {
+            if let Some(other) = buckets.insert(&lane.bucket, &lane.name) {
+                let name = &lane.name;
+                return Err(Error::new(
+                    ErrorKind::Exchange,
+                    format!("lanes `{other}` and `{name}` share the bucket {}", lane.bucket),
+                )
+                .with_hint("give each lane a bucket of its own: isolation is by bucket and key"));
+            }
+        }
+        let mut principals = BTreeMap::new();
+        for party in self.parties.values() {
+            if let Some(other) = principals.insert(&party.arn, &party.name) {
+                let name = &party.name;
+                return Err(Error::new(
+                    ErrorKind::Exchange,
+                    format!("parties `{other}` and `{name}` are the same principal {}", party.arn),
+                )
+                .with_hint("S3 could not tell them apart: give each party its own user or role"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_sizes(&self) -> Result<(), Error> {
+        let keys = self.planned_keys();
+        for lane in self.lanes.values() {
+            let policy = bucket::policy(lane, keys.get(&lane.name), Grants::Given);
+            let what = format!("the bucket policy of lane `{}`", lane.name);
+            check_size(&what, &policy, limits::BUCKET_POLICY_BYTES, "name fewer receivers")?;
+            let what = format!("the key policy of lane `{}`", lane.name);
+            let policy = key::policy(lane, Grants::Given);
+            check_size(&what, &policy, limits::KEY_POLICY_BYTES, "name fewer receivers")?;
+        }
+        for party in self.parties.values() {
+            let Some(policy) = self.identity_policy(party, &keys) else { continue };
+            let what = format!("the inline policy of {} (party `{}`)", party.principal, party.name);
+            let (limit, hint) = match party.principal.kind() {
+                PrincipalKind::User => (
+                    limits::USER_INLINE_BYTES,
+                    "let the party act as a role, which may carry 10,240 characters",
+                ),
+                PrincipalKind::Role => {
+                    (limits::ROLE_INLINE_BYTES, "spread the lanes over several exchanges")
+                }
+            };
+            check_size(&what, &policy, limit, hint)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_size(what: &str, document: &Document, limit: usize, hint: &str) -> Result<(), Error> {
+    let size = document.to_json().len();
+    if size <= limit {
+        return Ok(());
+    }
+    let message = format!("{what} would have {size} characters, and AWS accepts {limit}");
+    Err(Error::new(ErrorKind::TooLarge, message).with_hint(hint))
+}
+
+impl DesiredLane {
+    fn of(exchange: &Exchange, lane: &Lane) -> Result<DesiredLane, Error> {
+        let holder = |name: &PartyName| -> Result<Holder, Error> {
+            let party = exchange.party(name).ok_or_else(|| {
+                let message = format!("lane `{}` names the unknown party `{name}`", lane.name);
+                Error::new(ErrorKind::Exchange, message)
+            })?;
+            let arn = party.principal.arn(&party.account);
+            Ok(Holder { party: name.clone(), account: party.account.clone(), arn })
+        };
+        Ok(DesiredLane {
+            exchange: exchange.name.clone(),
+            name: lane.name.clone(),
+            region: exchange.region.clone(),
+            owner: holder(&lane.owner)?.account,
+            owner_party: lane.owner.clone(),
+            bucket: lane.bucket.clone(),
+            prefix: lane.prefix.clone(),
+            at_rest: lane.at_rest,
+            multipart: lane.writer == Writer::Multipart,
+            write_once: lane.write_once,
+            expire_days: lane.expire_days,
+            writer: holder(&lane.from)?,
+            readers: lane.to.iter().map(holder).collect::<Result<_, _>>()?,
+            key_alias: lane.key_alias(exchange),
+        })
+    }
+
+    /// Whether the lane has a KMS key of its own.
+    pub fn has_key(&self) -> bool {
+        matches!(self.at_rest, AtRest::SseKms | AtRest::DsseKms)
+    }
+
+    /// The bucket's default encryption. Customer-provided keys cannot be a default.
+    pub fn sse_algorithm(&self) -> &'static str {
+        match self.at_rest {
+            AtRest::SseKms => "aws:kms",
+            AtRest::DsseKms => "aws:kms:dsse",
+            AtRest::SseS3 | AtRest::SseC => "AES256",
+        }
+    }
+
+    /// Whether S3 keeps a bucket-level key, so that it asks KMS less often. DSSE has none.
+    pub fn bucket_key(&self) -> bool {
+        self.at_rest == AtRest::SseKms
+    }
+
+    /// What bucket and key carry.
+    pub fn tags(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (TAG_EXCHANGE.to_owned(), self.exchange.to_string()),
+            (TAG_LANE.to_owned(), self.name.to_string()),
+        ])
+    }
+
+    /// What the key's description says.
+    pub fn key_description(&self) -> String {
+        format!("consign: exchange {}, lane {}", self.exchange, self.name)
+    }
+
+    /// `arn:aws:s3:::bucket`.
+    pub fn bucket_arn(&self) -> String {
+        format!("arn:aws:s3:::{}", self.bucket)
+    }
+
+    /// Everything in the bucket, under the lane's prefix or not.
+    pub fn every_object(&self) -> String {
+        format!("arn:aws:s3:::{}/*", self.bucket)
+    }
+
+    /// Everything under the lane's prefix.
+    pub fn every_lane_object(&self) -> String {
+        format!("arn:aws:s3:::{}/{}*", self.bucket, self.prefix)
+    }
+
+    /// Everything that lies in a consignment: a ULID is 26 characters and begins with 0 until
+    /// the year 3084.
+    pub fn every_consignment_object(&self) -> String {
+        format!("arn:aws:s3:::{}/{}0{}/*", self.bucket, self.prefix, "?".repeat(25))
+    }
+
+    /// `s3.eu-west-1.amazonaws.com`, as `kms:ViaService` has it.
+    pub fn s3_service(&self) -> String {
+        format!("s3.{}.amazonaws.com", self.region)
+    }
+
+    /// The readers' ARNs.
+    pub fn reader_arns(&self) -> Vec<&str> {
+        self.readers.iter().map(|reader| reader.arn.as_str()).collect()
+    }
+
+    /// Writer and readers.
+    pub fn party_arns(&self) -> Vec<&str> {
+        std::iter::once(self.writer.arn.as_str()).chain(self.reader_arns()).collect()
+    }
+}
+
+impl DesiredParty {
+    fn of(exchange: &Exchange, party: &Party) -> DesiredParty {
+        let lanes = |on: &dyn Fn(&Lane) -> bool| {
+            let lanes = exchange.lanes.values().filter(|lane| on(lane));
+            lanes.map(|lane| lane.name.clone()).collect()
+        };
+        DesiredParty {
+            name: party.name.clone(),
+            account: party.account.clone(),
+            principal: party.principal.clone(),
+            arn: party.principal.arn(&party.account),
+            writes: lanes(&|lane| lane.from == party.name),
+            reads: lanes(&|lane| lane.to.contains(&party.name)),
+        }
+    }
+
+    /// Whether the principal is a user, which `apply` may create; a role needs somebody to say
+    /// who may assume it.
+    pub fn is_user(&self) -> bool {
+        self.principal.kind() == PrincipalKind::User
+    }
+}

@@ -1,0 +1,48 @@
+//! From an exchange file to buckets, keys and policies: observe, plan, prove, apply, destroy.
+//!
+//! Start with [`Desired::of`], which turns an exchange into everything it needs in the cloud.
+//! Then:
+//!
+//! ```text
+//! Exchange ── Desired::of ──> Desired ─┬─ prove(planned documents) ──> Proof
+//!                                      │
+//! Hands ───── observe ──────> Observed ┴─ plan ──> Plan ── apply ──> Applied
+//!                                 └────── prove(observed documents) ──> Proof
+//! ```
+//!
+//! Describing, planning and proving are pure functions; [`observe()`] reads and [`apply()`] makes
+//! the calls of a plan, in its order, without deciding anything. Destroying is a plan like any
+//! other ([`plan_destroy`]). Nothing here remembers: what exists is found again by name and
+//! ownership tags, and each party works on its own accounts with its own credentials ([`Hands`]).
+//!
+//! What it is not: it neither moves nor opens data, and it holds no policy language of its own;
+//! `consign-iam` decides what documents mean.
+
+pub mod apply;
+pub mod desired;
+pub mod destroy;
+pub mod document;
+mod effects;
+mod error;
+mod hands;
+pub mod matrix;
+pub mod observe;
+pub mod observed;
+pub mod plan;
+mod planner;
+pub mod policies;
+pub mod prove;
+
+pub use apply::{Applied, Watch, apply};
+pub use desired::{Desired, KeyArn, Keys};
+pub use destroy::plan_destroy;
+pub use document::{Document, same_meaning};
+pub use effects::Effect;
+pub use error::{Error, ErrorKind};
+pub use hands::Hands;
+pub use matrix::{Operation, Subject};
+pub use observe::observe;
+pub use observed::Observed;
+pub use plan::{Plan, Step};
+pub use planner::plan;
+pub use prove::{Documents, Proof, prove};

@@ -1,0 +1,197 @@
+//! Looks at what is there. Reads only; an account without credentials stays hidden.
+//!
+//! A bucket's existence is read from its tags, not by `HeadBucket`: the lane's own policy denies
+//! listing, and with it `HeadBucket`, to its owner's administrators.
+
+use crate::desired::{Desired, DesiredLane, DesiredParty, KeyArn};
+use crate::error::{Error, ErrorKind};
+use crate::hands::Hands;
+use crate::observed::{
+    Encryption, KeyState, Lifecycle, Observed, ObservedBucket, ObservedKey, ObservedLane,
+    ObservedPrincipal, Ownership as TagOwnership, Sight, ownership,
+};
+use consign_cloud::iam::Holder;
+use consign_cloud::s3::bucket::{BucketAlgorithm, Ownership, PublicAccessBlock, Versioning};
+use consign_cloud::{Cloud, ErrorKind as CloudErrorKind, kms};
+
+/// The id of the one lifecycle rule that an exchange writes.
+pub(crate) const LIFECYCLE_RULE: &str = "consign";
+
+/// Reads everything about `desired` that `hands` can reach. Dropping it leaves nothing behind.
+///
+/// # Errors
+/// [`ErrorKind::NotOurs`] if a bucket's name is taken in another account,
+/// [`ErrorKind::Service`] when a service does not answer.
+pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error> {
+    let mut observed = Observed::default();
+    for lane in desired.lanes.values() {
+        let seen = match hands.in_account(&lane.owner) {
+            Some(cloud) => observe_lane(lane, cloud).await?,
+            None => ObservedLane::default(),
+        };
+        observed.lanes.insert(lane.name.clone(), seen);
+    }
+    let policy_name = desired.identity_policy_name();
+    for party in desired.parties.values() {
+        let seen = match hands.in_account(&party.account) {
+            Some(cloud) => observe_principal(party, &policy_name, cloud).await?,
+            None => Sight::Hidden,
+        };
+        observed.parties.insert(party.name.clone(), seen);
+    }
+    Ok(observed)
+}
+
+async fn observe_lane(lane: &DesiredLane, cloud: &Cloud) -> Result<ObservedLane, Error> {
+    let key = if lane.has_key() { observe_key(lane, cloud).await? } else { Sight::Absent };
+    Ok(ObservedLane { bucket: observe_bucket(lane, cloud).await?, key })
+}
+
+async fn observe_bucket(lane: &DesiredLane, cloud: &Cloud) -> Result<Sight<ObservedBucket>, Error> {
+    let (s3, bucket) = (cloud.s3(), lane.bucket.as_ref());
+    let tags = match s3.get_bucket_tags(bucket).await {
+        Ok(tags) => tags,
+        Err(error) if error.kind() == CloudErrorKind::NotFound => return Ok(Sight::Absent),
+        Err(error) if error.kind() == CloudErrorKind::AccessDenied => {
+            let message =
+                format!("bucket {bucket} exists and account {} may not look at it", lane.owner);
+            return Err(Error::new(ErrorKind::NotOurs, message)
+                .with_hint(
+                    "it belongs to somebody else, or these are not administrator credentials",
+                )
+                .with_source(error));
+        }
+        Err(error) => return Err(unreadable(&format!("bucket {bucket}"), error)),
+    };
+    let (policy, block, ownership, encryption, versioning, rules) = tokio::try_join!(
+        s3.get_bucket_policy(bucket),
+        s3.get_public_access_block(bucket),
+        s3.get_ownership(bucket),
+        s3.get_encryption(bucket),
+        s3.get_versioning(bucket),
+        s3.get_lifecycle(bucket),
+    )
+    .map_err(|error| unreadable(&format!("bucket {bucket}"), error))?;
+    let encryption = encryption.map(|found| Encryption {
+        algorithm: match found.algorithm {
+            BucketAlgorithm::SseS3 => "AES256".to_owned(),
+            BucketAlgorithm::SseKms => "aws:kms".to_owned(),
+            BucketAlgorithm::DsseKms => "aws:kms:dsse".to_owned(),
+        },
+        key: found.kms_key,
+        bucket_key: found.bucket_key,
+        customer_keys_blocked: found.ssec_blocked == Some(true),
+    });
+    Ok(Sight::Present(ObservedBucket {
+        tags,
+        policy,
+        public_access_blocked: block == Some(PublicAccessBlock::ALL),
+        owner_enforced: ownership == Some(Ownership::BucketOwnerEnforced),
+        encryption,
+        versioned: versioning == Versioning::Enabled,
+        lifecycle: rules.iter().find_map(our_lifecycle),
+    }))
+}
+
+fn our_lifecycle(rule: &consign_cloud::s3::bucket::LifecycleRule) -> Option<Lifecycle> {
+    let whole =
+        rule.id == LIFECYCLE_RULE && rule.enabled && rule.prefix.is_empty() && !rule.has_more;
+    let days = |days: Option<i32>| days.and_then(|days| u32::try_from(days).ok());
+    whole.then_some(())?;
+    Some(Lifecycle {
+        expire_days: days(rule.expire_days)?,
+        noncurrent_days: days(rule.noncurrent_days)?,
+        unfinished_upload_days: days(rule.abort_multipart_days)?,
+    })
+}
+
+async fn observe_key(lane: &DesiredLane, cloud: &Cloud) -> Result<Sight<ObservedKey>, Error> {
+    let kms = cloud.kms();
+    let failed = |error| unreadable(&format!("key {}", lane.key_alias), error);
+    let by_alias = kms.describe_key(&lane.key_alias).await.map_err(failed)?;
+    let has_alias = by_alias.is_some();
+    let found = match by_alias {
+        Some(key) => Some(key),
+        None => nameless_key(lane, cloud).await.map_err(failed)?,
+    };
+    let Some(key) = found else { return Ok(Sight::Absent) };
+    let state = match key.state {
+        kms::KeyState::Enabled => KeyState::Enabled,
+        kms::KeyState::PendingDeletion => KeyState::PendingDeletion,
+        kms::KeyState::Disabled | kms::KeyState::Other => KeyState::Disabled,
+    };
+    let (policy, tags) =
+        tokio::try_join!(kms.get_key_policy(&key.arn), kms.key_tags(&key.arn)).map_err(failed)?;
+    // A key that is going away does not say whether it rotates.
+    let rotates = match state {
+        KeyState::Enabled => kms.rotation_enabled(&key.arn).await.map_err(failed)?,
+        KeyState::Disabled | KeyState::PendingDeletion => false,
+    };
+    let arn = KeyArn::new(key.arn);
+    Ok(Sight::Present(ObservedKey { arn, tags, policy, rotates, state, has_alias }))
+}
+
+/// A key of this lane that has no alias: what remains when the answer to its creation was lost,
+/// or when somebody was stopped before naming it. Only looked for when the alias is not there,
+/// because it asks for the tags of every key of the account.
+async fn nameless_key(
+    lane: &DesiredLane,
+    cloud: &Cloud,
+) -> Result<Option<kms::KeyInfo>, consign_cloud::Error> {
+    let kms = cloud.kms();
+    for id in kms.list_keys().await? {
+        let Some(key) = kms.describe_key(&id).await? else { continue };
+        let usable = matches!(key.state, kms::KeyState::Enabled | kms::KeyState::Disabled);
+        // The description first: it comes with the key and spares a call for everybody else's.
+        if !usable || !key.customer_managed || key.description != lane.key_description() {
+            continue;
+        }
+        let tags = kms.key_tags(&key.arn).await?;
+        if ownership(&tags, &lane.tags()) == TagOwnership::Ours {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
+async fn observe_principal(
+    party: &DesiredParty,
+    policy_name: &str,
+    cloud: &Cloud,
+) -> Result<Sight<ObservedPrincipal>, Error> {
+    let iam = cloud.iam();
+    let failed = |error| unreadable(&party.principal.to_string(), error);
+    let name = party.principal.name();
+    let found = if party.is_user() {
+        iam.get_user(name).await.map_err(failed)?
+    } else {
+        iam.get_role(name).await.map_err(failed)?
+    };
+    let Some(found) = found else { return Ok(Sight::Absent) };
+    if found.arn != party.arn {
+        let message = format!(
+            "party `{}` is to be {}, and account {} has {} of that name",
+            party.name, party.arn, party.account, found.arn
+        );
+        return Err(Error::new(ErrorKind::Exchange, message).with_hint(
+            "names are unique within an account whatever their path; correct `principal`",
+        ));
+    }
+    let policy = iam.get_policy(holder(party), policy_name).await.map_err(failed)?;
+    Ok(Sight::Present(ObservedPrincipal { tags: found.tags, policy }))
+}
+
+fn holder(party: &DesiredParty) -> Holder<'_> {
+    let name = party.principal.name();
+    if party.is_user() { Holder::User(name) } else { Holder::Role(name) }
+}
+
+fn unreadable(what: &str, error: consign_cloud::Error) -> Error {
+    let hint = error.hint();
+    let unreadable = Error::new(ErrorKind::Service, format!("cannot look at {what}"));
+    let unreadable = match hint {
+        Some(hint) => unreadable.with_hint(hint),
+        None => unreadable,
+    };
+    unreadable.with_source(error)
+}

@@ -1,0 +1,123 @@
+//! The key policy of a lane.
+//!
+//! The writer asks S3 to store, so S3 asks KMS for a data key in the writer's name
+//! (`GenerateDataKey`); a multipart upload also needs `Decrypt`, because every part reads the
+//! data key back. A lane whose writer must never decrypt declares `writer = "encrypt-only"` and
+//! is limited to single PUTs. S3 never calls `Encrypt`.
+
+use super::Grants;
+use crate::desired::{DesiredLane, Holder};
+use crate::document::{Document, Statement};
+
+/// The policy of the key of `lane`.
+pub fn policy(lane: &DesiredLane, grants: Grants) -> Document {
+    let mut statements = vec![administration(lane)];
+    match grants {
+        Grants::Withheld => {
+            let nobody = Statement::deny("NobodyUsesTheKey", USES).everybody().on(&["*"]);
+            statements.push(nobody);
+        }
+        Grants::Given => {
+            statements.push(usable("WriterMakesDataKeys", &lane.writer, writer_calls(lane), lane));
+            for reader in &lane.readers {
+                let sid = reader_sid(lane, reader);
+                statements.push(usable(&sid, reader, &["kms:Decrypt"], lane));
+            }
+            statements.push(
+                Statement::deny("NobodyElseUsesTheKey", USES).everybody().on(&["*"]).when(
+                    "ArnNotEquals",
+                    "aws:PrincipalArn",
+                    &lane.party_arns(),
+                ),
+            );
+            statements.push(Statement::deny("OnlyThroughS3", USES).everybody().on(&["*"]).when(
+                "StringNotEquals",
+                "kms:ViaService",
+                &[lane.s3_service()],
+            ));
+        }
+    }
+    Document::new(statements).with_id(format!("consign-{}-{}", lane.exchange, lane.name))
+}
+
+/// What the writer's requests make S3 ask of KMS; identity policies say the same.
+pub(super) fn writer_calls(lane: &DesiredLane) -> &'static [&'static str] {
+    if lane.multipart { &["kms:GenerateDataKey", "kms:Decrypt"] } else { &["kms:GenerateDataKey"] }
+}
+
+/// Without this statement nobody, the account's root included, could ever change the policy or
+/// delete the key again. It grants administration alone.
+fn administration(lane: &DesiredLane) -> Statement {
+    Statement::allow("AdministrationThroughIam", ADMINISTRATION)
+        .principals(&[format!("arn:aws:iam::{}:root", lane.owner)])
+        .on(&["*"])
+}
+
+/// `holder` may make `calls`, through S3 only, for this lane's bucket only. With a bucket key
+/// the encryption context is the bucket's ARN, without one it is the object's; a request may
+/// choose, so both are named.
+fn usable(sid: &str, holder: &Holder, calls: &[&str], lane: &DesiredLane) -> Statement {
+    Statement::allow(sid, calls)
+        .principals(&[&holder.arn])
+        .on(&["*"])
+        .when("StringEquals", "kms:ViaService", &[lane.s3_service()])
+        .when("StringEquals", "kms:CallerAccount", &[holder.account.as_ref()])
+        .when(
+            "StringLike",
+            "kms:EncryptionContext:aws:s3:arn",
+            &[lane.bucket_arn(), lane.every_object()],
+        )
+}
+
+fn reader_sid(lane: &DesiredLane, reader: &Holder) -> String {
+    if lane.readers.len() == 1 {
+        return "ReaderDecrypts".to_owned();
+    }
+    // A Sid is letters and digits; party names are lower case with single hyphens.
+    let name: String = reader.party.as_ref().split('-').map(capitalised).collect();
+    format!("Reader{name}Decrypts")
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+}
+
+const ADMINISTRATION: &[&str] = &[
+    "kms:DescribeKey",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListKeyPolicies",
+    "kms:ListKeyRotations",
+    "kms:ListGrants",
+    "kms:ListResourceTags",
+    "kms:PutKeyPolicy",
+    "kms:EnableKey",
+    "kms:DisableKey",
+    "kms:EnableKeyRotation",
+    "kms:RotateKeyOnDemand",
+    "kms:UpdateKeyDescription",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:CreateAlias",
+    "kms:UpdateAlias",
+    "kms:DeleteAlias",
+    "kms:RevokeGrant",
+    "kms:ScheduleKeyDeletion",
+    "kms:CancelKeyDeletion",
+];
+
+const USES: &[&str] = &[
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:GenerateDataKeyPair",
+    "kms:GenerateDataKeyPairWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:CreateGrant",
+    "kms:ReplicateKey",
+];
