@@ -6,6 +6,7 @@ mod common;
 use std::io::{BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
+use bech32::{ByteIterExt, Fe32, Fe32IterExt};
 use common::{EDGE_LENGTHS, ramp};
 use consign_seal::age::{
     self, ArmorReader, ArmorWriter, HeaderRead, Identity, MAX_HEADER_BYTES, OpenReader, Recipient,
@@ -269,6 +270,31 @@ fn keys_are_read_in_their_one_form() {
         assert_eq!(error.kind(), kind, "{error}");
         // What was meant to be secret is not repeated, in whatever form it came.
         assert!(!error.to_string().to_ascii_uppercase().contains("GFPYY"), "{error}");
+    }
+}
+
+#[test]
+fn a_second_spelling_of_a_key_is_refused() {
+    // 32 bytes are 51 characters and a bit: four bits of the last one mean nothing and must be
+    // zero (BIP 173). The checksum is right all the same.
+    for (text, prefix) in [(SPEC_RECIPIENT, "age"), (SPEC_IDENTITY, "AGE-SECRET-KEY-")] {
+        let hrp = bech32::Hrp::parse(prefix).unwrap();
+        let (_, key) = bech32::decode(text).unwrap();
+        let mut letters: Vec<Fe32> = key.iter().copied().bytes_to_fes().collect();
+        let last = letters.pop().unwrap().to_u8();
+        letters.push(Fe32::try_from(last | 1).unwrap());
+        let mut second: String =
+            letters.into_iter().with_checksum::<bech32::Bech32>(&hrp).chars().collect();
+        if prefix.starts_with('A') {
+            second.make_ascii_uppercase();
+        }
+        assert_eq!(bech32::decode(&second).unwrap().1, key, "the decoder alone takes it");
+        let error = match prefix {
+            "age" => Recipient::parse(&second).unwrap_err(),
+            _ => Identity::parse(&second).unwrap_err(),
+        };
+        assert_eq!(error.kind(), ErrorKind::BadKey);
+        assert!(error.to_string().contains("canonical"), "{error}");
     }
 }
 
