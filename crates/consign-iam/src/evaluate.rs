@@ -415,7 +415,7 @@ fn offered_across_accounts(request: &Request) -> bool {
 
 /// SCPs limit users and roles of member accounts; services and service-linked roles are not theirs.
 fn scps_apply(request: &Request) -> bool {
-    request.principal().account().is_some() && !request.principal().is_service_linked()
+    request.principal_account().is_some() && !request.principal().is_service_linked()
 }
 
 /// RCPs concern resources of some services only.

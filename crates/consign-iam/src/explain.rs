@@ -147,7 +147,7 @@ fn checks(statement: &Statement, request: &Request, has_boundary: bool) -> Vec<C
     if !element.is_empty() {
         checks.push(Check {
             part: Part::Principal,
-            holds: statement.principals.include(request.principal(), has_boundary).is_some(),
+            holds: statement.principals.include(request, has_boundary).is_some(),
             text: format!("{element} {}", named.join(", ")),
         });
     }

@@ -68,7 +68,7 @@ impl Grant {
         if !without && !self.constraint.holds(request) {
             return None;
         }
-        self.grantee.covers(request.principal())
+        self.grantee.covers(request)
     }
 }
 

@@ -195,7 +195,7 @@ impl Statement {
         if !self.actions.include(request) {
             return None;
         }
-        let closeness = self.principals.include(request.principal(), has_boundary)?;
+        let closeness = self.principals.include(request, has_boundary)?;
         let holds = self.resources.include(request)
             && self.conditions.iter().all(|condition| condition.holds(request));
         holds.then_some(closeness)
@@ -222,23 +222,25 @@ impl Resources {
 }
 
 impl Principals {
-    pub(crate) fn include(&self, caller: &Principal, has_boundary: bool) -> Option<Closeness> {
+    pub(crate) fn include(&self, request: &Request, has_boundary: bool) -> Option<Closeness> {
         match self {
             Principals::Attached => Some(Closeness::Direct),
-            Principals::Named(named) => named.iter().filter_map(|n| n.covers(caller)).max(),
+            Principals::Named(named) => named.iter().filter_map(|n| n.covers(request)).max(),
             // IAM User Guide, "Permissions boundaries": a NotPrincipal Deny reaches every
             // principal that has a boundary, listed or not.
-            Principals::AllBut(named) if !has_boundary && exempts(named, caller) => None,
+            Principals::AllBut(named) if !has_boundary && exempts(named, request.principal()) => {
+                None
+            }
             Principals::AllBut(_) => Some(Closeness::Direct),
         }
     }
 }
 
 impl Named {
-    pub(crate) fn covers(&self, caller: &Principal) -> Option<Closeness> {
-        match (self, caller) {
+    pub(crate) fn covers(&self, request: &Request) -> Option<Closeness> {
+        match (self, request.principal()) {
             (Named::Everyone, _) => Some(Closeness::Direct),
-            (Named::Account(account), _) if caller.account() == Some(account) => {
+            (Named::Account(account), _) if request.principal_account() == Some(account) => {
                 Some(Closeness::Account)
             }
             (Named::Arn(named), Principal::User { arn }) => {

@@ -35,7 +35,10 @@ const ANSWERED: [&KnownKey; 10] = [
 #[derive(Clone, Debug)]
 pub struct Request {
     principal: Principal,
+    // Read off once, because every statement asks for them.
     principal_arn: Option<String>,
+    principal_account: Option<String>,
+    service_bytes: usize,
     action: String,
     // INVARIANT: `action` in ASCII lower case; patterns are folded when they are parsed.
     action_folded: String,
@@ -81,6 +84,8 @@ impl Request {
         }
         Ok(Request {
             principal_arn: principal.arn(),
+            principal_account: principal.account().map(str::to_owned),
+            service_bytes: service.len(),
             principal,
             action: action.to_owned(),
             action_folded: action.to_ascii_lowercase(),
@@ -95,6 +100,11 @@ impl Request {
         &self.principal
     }
 
+    /// The account of who asks, if he has one.
+    pub fn principal_account(&self) -> Option<&str> {
+        self.principal_account.as_deref()
+    }
+
     /// The action as given.
     pub fn action(&self) -> &str {
         &self.action
@@ -102,7 +112,7 @@ impl Request {
 
     /// The service of the action in lower case: `s3` of `s3:GetObject`.
     pub fn service(&self) -> &str {
-        self.action_folded.split(':').next().unwrap_or("")
+        self.action_folded.get(..self.service_bytes).unwrap_or("")
     }
 
     /// The ARN of the resource.
@@ -122,7 +132,7 @@ impl Request {
 
     /// Whether caller and resource belong to one account.
     pub fn is_same_account(&self) -> bool {
-        self.principal.account() == Some(&self.resource_account)
+        self.principal_account() == Some(&self.resource_account)
     }
 
     /// The value of a condition key: as given in the context, or as it follows from principal
@@ -150,7 +160,7 @@ impl Request {
         if key.is(&PRINCIPAL_ARN) {
             self.principal_arn.as_deref()
         } else if key.is(&PRINCIPAL_ACCOUNT) {
-            self.principal.account()
+            self.principal_account()
         } else if key.is(&PRINCIPAL_TYPE) {
             self.principal.type_name()
         } else if key.is(&PRINCIPAL_IS_SERVICE) {
@@ -173,7 +183,7 @@ impl Request {
         } else if key.is(&S3_RESOURCE_ACCOUNT) {
             (self.service() == "s3").then_some(self.resource_account.as_str())
         } else if key.is(&CALLER_ACCOUNT) {
-            if self.service() == "kms" { self.principal.account() } else { None }
+            if self.service() == "kms" { self.principal_account() } else { None }
         } else {
             None
         }
