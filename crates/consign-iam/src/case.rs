@@ -285,14 +285,14 @@ impl<'a> Reader<'a> {
             Kind::Object(members) => members,
             _ => return Err(self.refuse(value, path, "a grant is an object")),
         };
-        let find = |names: [&str; 2]| {
+        let find = |names: &[&str]| {
             members.iter().find(|m| names.contains(&m.name.as_str())).map(|member| &member.value)
         };
-        let grantee = find(["GranteePrincipal", "grantee_principal"])
+        let grantee = find(&["GranteePrincipal", "grantee_principal", "grantee"])
             .ok_or_else(|| self.refuse(value, path, "it has no `GranteePrincipal`"))?;
-        let operations = find(["Operations", "operations"])
+        let operations = find(&["Operations", "operations"])
             .ok_or_else(|| self.refuse(value, path, "it has no `Operations`"))?;
-        let constraint = match find(["Constraints", "constraints"]) {
+        let constraint = match find(&["Constraints", "constraints"]) {
             None => Constraint::None,
             Some(value) => self.constraint(value)?,
         };
@@ -319,8 +319,12 @@ impl<'a> Reader<'a> {
             context.insert(pair.name.clone(), self.string(&pair.value, path)?.to_owned());
         }
         match member.name.as_str() {
-            "EncryptionContextEquals" => Ok(Constraint::EncryptionContextEquals(context)),
-            "EncryptionContextSubset" => Ok(Constraint::EncryptionContextSubset(context)),
+            "EncryptionContextEquals" | "encryption_context_equals" => {
+                Ok(Constraint::EncryptionContextEquals(context))
+            }
+            "EncryptionContextSubset" | "encryption_context_subset" => {
+                Ok(Constraint::EncryptionContextSubset(context))
+            }
             other => Err(self.refuse(value, path, &format!("unknown constraint `{other}`"))),
         }
     }

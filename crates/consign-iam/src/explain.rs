@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::condition::Condition;
 use crate::decision::{Decision, Effect, Layer, StatementRef, join};
 use crate::evaluate::{Policies, evaluate, grant_reference, layers};
+use crate::pattern::Match;
 use crate::policy::{Named, Policy, Principals, Resources, Statement, StatementEffect};
 use crate::request::{Found, Request};
 
@@ -137,25 +138,29 @@ fn trace_grants(request: &Request, policies: &Policies<'_>) -> LayerTrace {
 
 fn checks(statement: &Statement, request: &Request, has_boundary: bool) -> Vec<Check> {
     let mut checks = Vec::new();
-    let (element, named) = match &statement.principals {
-        Principals::Attached => ("", Vec::new()),
-        Principals::Named(named) => ("Principal", named.iter().map(ToString::to_string).collect()),
-        Principals::AllBut(named) => {
-            ("NotPrincipal", named.iter().map(ToString::to_string).collect())
-        }
+    let principals = match &statement.principals {
+        Principals::Attached => None,
+        Principals::Named(named) => Some(("Principal", named)),
+        Principals::AllBut(named) => Some(("NotPrincipal", named)),
     };
-    if !element.is_empty() {
+    if let Some((element, named)) = principals {
+        let entries =
+            named.iter().map(|named| (named.to_string(), named.covers(request).is_some()));
         checks.push(Check {
             part: Part::Principal,
             holds: statement.principals.include(request, has_boundary).is_some(),
-            text: format!("{element} {}", named.join(", ")),
+            text: format!("{element} {}", listed(entries)),
         });
     }
-    let element = if statement.actions.negated { "NotAction" } else { "Action" };
+    let actions = &statement.actions;
+    let entries = actions.sources.iter().zip(&actions.patterns);
+    let entries =
+        entries.map(|(source, pattern)| (source.clone(), pattern.matches(request.action_folded())));
+    let element = if actions.negated { "NotAction" } else { "Action" };
     checks.push(Check {
         part: Part::Action,
-        holds: statement.actions.include(request),
-        text: format!("{element} {}", statement.actions.sources.join(", ")),
+        holds: actions.include(request),
+        text: format!("{element} {}", listed(entries)),
     });
     let resources = match &statement.resources {
         Resources::Any => None,
@@ -163,11 +168,14 @@ fn checks(statement: &Statement, request: &Request, has_boundary: bool) -> Vec<C
         Resources::AllBut(patterns) => Some(("NotResource", patterns)),
     };
     if let Some((element, patterns)) = resources {
-        let sources: Vec<&str> = patterns.iter().map(|pattern| pattern.source()).collect();
+        let entries = patterns.iter().map(|pattern| {
+            let matches = pattern.compare(request.resource(), request) == Match::Yes;
+            (pattern.source().to_owned(), matches)
+        });
         checks.push(Check {
             part: Part::Resource,
             holds: statement.resources.include(request),
-            text: format!("{element} {}", sources.join(", ")),
+            text: format!("{element} {}", listed(entries)),
         });
     }
     checks.extend(statement.conditions.iter().map(|condition| Check {
@@ -176,6 +184,18 @@ fn checks(statement: &Statement, request: &Request, has_boundary: bool) -> Vec<C
         text: condition_text(condition, request),
     }));
     checks
+}
+
+/// The entries that match, if any do: they are the reason. Otherwise the first few of all.
+fn listed(entries: impl Iterator<Item = (String, bool)>) -> String {
+    const SHOWN_MAX: usize = 4;
+    let (matching, others): (Vec<_>, Vec<_>) = entries.partition(|(_, matches)| *matches);
+    let shown = if matching.is_empty() { others } else { matching };
+    let texts: Vec<&str> = shown.iter().take(SHOWN_MAX).map(|(text, _)| text.as_str()).collect();
+    match shown.len().saturating_sub(SHOWN_MAX) {
+        0 => texts.join(", "),
+        more => format!("{}, and {more} more", texts.join(", ")),
+    }
 }
 
 /// `aws:SecureTransport is "false" (Bool "false")`
