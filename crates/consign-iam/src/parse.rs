@@ -500,14 +500,29 @@ fn aws_principal(text: &str) -> Option<Named> {
         return Some(Named::Nobody(text.to_owned()));
     }
     let fields: Vec<&str> = text.splitn(6, ':').collect();
-    let &["arn", _, "iam" | "sts", _, account, name] = fields.as_slice() else { return None };
+    let &["arn", _, service, "", account, name] = fields.as_slice() else { return None };
     if text.contains(['*', '?']) {
         return Some(Named::Nobody(text.to_owned()));
     }
-    match name {
-        "root" => is_account_id(account).then(|| Named::Account(account.to_owned())),
-        "" => None,
-        _ => Some(Named::Arn(text.to_owned())),
+    // Origin access identities of CloudFront are users of no account.
+    if service == "iam" && account == "cloudfront" {
+        return name.starts_with("user/").then(|| Named::Arn(text.to_owned()));
+    }
+    let well_named = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b));
+    if !is_account_id(account) || !well_named {
+        return None;
+    }
+    match (service, name.split_once('/')) {
+        ("iam", None) => (name == "root").then(|| Named::Account(account.to_owned())),
+        ("iam", Some(("user" | "role", name))) | ("sts", Some(("federated-user", name)))
+            if !name.is_empty() && !name.ends_with('/') =>
+        {
+            Some(Named::Arn(text.to_owned()))
+        }
+        ("sts", Some(("assumed-role", name))) => {
+            name.contains('/').then(|| Named::Arn(text.to_owned()))
+        }
+        _ => None,
     }
 }
 

@@ -83,6 +83,18 @@ fn principals_are_checked() {
     refused(json!({ "Principal": { "AWS": "arn:aws:s3:::bucket" } }), "names no principal");
     refused(json!({ "Principal": { "AWS": "1234" } }), "names no principal");
     refused(json!({ "Principal": { "Service": "s3" } }), "names no principal");
+    for arn in [
+        "arn:aws:iam::111111111111:group/g",
+        "arn:aws:iam::111111111111:user/${aws:username}",
+        "arn:aws:iam::111111111111:user/",
+        "arn:aws:iam::1111:user/ann",
+        "arn:aws:sts::111111111111:assumed-role/r",
+        "arn:aws:sts::111111111111:user/ann",
+    ] {
+        refused(json!({ "Principal": { "AWS": arn } }), "names no principal");
+    }
+    let identity = "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1";
+    refused(json!({ "Principal": { "AWS": identity } }), "accepted");
     refused(json!({ "Principal": ["*"] }), "expected an object");
     refused(json!({ "Principal": { "AWS": "AIDAQABCDEFGHIJKLMNOP" } }), "accepted");
     refused(json!({ "Principal": { "CanonicalUser": "0123abcd" } }), "accepted");
