@@ -193,9 +193,11 @@ pub fn write_files(
     let mut config = String::new();
     for profile in profiles {
         let name = &profile.name;
+        // Without the last setting the AWS CLI still presigns with Signature Version 2.
         write!(
             config,
-            "[profile {name}]\nregion = {}\nendpoint_url = {endpoint}\nca_bundle = {}\n",
+            "[profile {name}]\nregion = {}\nendpoint_url = {endpoint}\nca_bundle = {}\n\
+             s3 =\n    signature_version = s3v4\n",
             state.region,
             state.root.join("ca.pem").display()
         )?;

@@ -5,8 +5,9 @@
 //! each start and its key never leaves memory. The authority may sign for loopback names only: should
 //! somebody add it to a system's trust store, a stolen `ca.key` still speaks for nobody else.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -15,6 +16,9 @@ use rcgen::{
     NameConstraints,
 };
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
@@ -25,23 +29,85 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_DAYS: u32 = 3650;
 /// Some clients refuse server certificates with a longer life.
 const SERVER_DAYS: u32 = 397;
+/// Certificates kept for names below `localhost`; making one again costs less than a millisecond.
+const NAMES_MAX: usize = 256;
 
 /// The server's side of TLS (1.2 and up), under the authority of `root`, which is made if absent.
 pub fn server_config(root: &Path) -> Result<Arc<ServerConfig>, Error> {
-    let authority = authority(root)?;
-    let key = KeyPair::generate().map_err(tls("the server's key cannot be made"))?;
-    let certificate = server_params()
-        .and_then(|params| params.signed_by(&key, &authority))
-        .map_err(tls("the server's certificate cannot be made"))?;
-    let key_der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let certificates = Certificates::new(authority(root)?, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map(|builder| builder.with_no_client_auth())
-        .and_then(|builder| builder.with_single_cert(vec![certificate.into()], key_der))
-        .map_err(tls("TLS cannot be set up"))?;
+        .map_err(tls("TLS cannot be set up"))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The server's certificates: one for loopback itself, and one per name below `localhost` that a
+/// client asks for (`BUCKET.localhost`). A wildcard would do, but some TLS libraries refuse wildcards
+/// below a name constraint, which is worth more.
+struct Certificates {
+    authority: Issuer<'static, KeyPair>,
+    key: KeyPair,
+    signing_key: Arc<dyn SigningKey>,
+    plain: Arc<CertifiedKey>,
+    named: Mutex<BTreeMap<String, Arc<CertifiedKey>>>,
+}
+
+impl Certificates {
+    fn new(
+        authority: Issuer<'static, KeyPair>,
+        provider: &CryptoProvider,
+    ) -> Result<Certificates, Error> {
+        let key = KeyPair::generate().map_err(tls("the server's key cannot be made"))?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let loaded = provider.key_provider.load_private_key(der);
+        let signing_key = loaded.map_err(tls("the server's key cannot be used"))?;
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let plain = issue(&authority, &key, &signing_key, &names)
+            .map_err(tls("the server's certificate cannot be made"))?;
+        Ok(Certificates { authority, key, signing_key, plain, named: Mutex::default() })
+    }
+
+    fn named(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = named.get(name) {
+            return Some(known.clone());
+        }
+        let made = issue(&self.authority, &self.key, &self.signing_key, &[name.to_owned()]).ok()?;
+        if named.len() >= NAMES_MAX {
+            named.clear();
+        }
+        named.insert(name.to_owned(), made.clone());
+        Some(made)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match hello.server_name().filter(|name| name.ends_with(".localhost")) {
+            Some(name) => self.named(name),
+            None => Some(self.plain.clone()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Certificates(..)")
+    }
+}
+
+fn issue(
+    authority: &Issuer<'static, KeyPair>,
+    key: &KeyPair,
+    signing_key: &Arc<dyn SigningKey>,
+    names: &[String],
+) -> Result<Arc<CertifiedKey>, rcgen::Error> {
+    let certificate = server_params(names)?.signed_by(key, authority)?;
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.into()], signing_key.clone())))
 }
 
 fn authority(root: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
@@ -89,8 +155,7 @@ fn authority_params() -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-fn server_params() -> Result<CertificateParams, rcgen::Error> {
-    let names = ["localhost", "*.localhost", "127.0.0.1", "::1"].map(str::to_owned);
+fn server_params(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = name("consign local");
     params.use_authority_key_identifier_extension = true;

@@ -297,3 +297,110 @@ fn mismatch(why: &str) -> ApiError {
     )
     .because(why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example in the S3 API reference, "Transferring payload in multiple chunks", and its
+    /// sibling with a trailing checksum.
+    #[test]
+    fn published_examples_decode() {
+        type Case = (&'static str, [&'static str; 3], &'static str, Trailers);
+        let cases: [Case; 2] = [
+            (
+                "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+                [
+                    "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648",
+                    "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
+                    "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9",
+                ],
+                "",
+                &[],
+            ),
+            (
+                "106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e",
+                [
+                    "b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2",
+                    "1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7",
+                    "2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992",
+                ],
+                "x-amz-checksum-crc32c:sOO8/Q==\r\nx-amz-trailer-signature:\
+                 d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435\r\n",
+                &[("x-amz-checksum-crc32c", "sOO8/Q==")],
+            ),
+        ];
+        for (seed, [one, two, three], trailer, expected) in cases {
+            let wire = format!(
+                "10000;chunk-signature={one}\r\n{}\r\n400;chunk-signature={two}\r\n{}\r\n\
+                 0;chunk-signature={three}\r\n{trailer}\r\n",
+                "a".repeat(65_536),
+                "a".repeat(1024)
+            );
+            // However the network cuts it.
+            for piece_bytes in [1, 7, 4096, wire.len()] {
+                let mut decoder = published_decoder(seed, expected);
+                let mut decoded = 0;
+                for piece in wire.as_bytes().chunks(piece_bytes) {
+                    let mut input = Bytes::copy_from_slice(piece);
+                    while let Step::Data(data) = decoder.step(&mut input).expect("published") {
+                        assert!(data.iter().all(|byte| *byte == b'a'));
+                        decoded += data.len();
+                    }
+                }
+                assert_eq!(decoded, 66_560);
+                assert_eq!(decoder.step(&mut Bytes::new()).expect("published"), Step::Done);
+                let trailers = decoder.into_trailers();
+                assert_eq!(trailers.len(), expected.len());
+                for (name, value) in expected {
+                    assert_eq!(
+                        trailers.get(*name).map(HeaderValue::as_bytes),
+                        Some(value.as_bytes())
+                    );
+                }
+            }
+        }
+    }
+
+    type Trailers = &'static [(&'static str, &'static str)];
+
+    fn published_decoder(seed: &str, trailers: Trailers) -> ChunkDecoder {
+        let scope = Scope {
+            date: "20130524".to_owned(),
+            region: "us-east-1".to_owned(),
+            service: "s3".to_owned(),
+        };
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let signature = ChunkSignature {
+            key: SigningKey::derive(secret, &scope),
+            timestamp: "20130524T000000Z".to_owned(),
+            scope,
+            previous: seed.to_owned(),
+        };
+        let announced = trailers.iter().map(|(name, _)| (*name).to_owned()).collect();
+        ChunkDecoder::new(66_560, announced, Some(signature))
+    }
+
+    proptest::proptest! {
+        /// Whatever comes in, the decoder answers, and never with more than was declared.
+        #[test]
+        fn noise_never_yields_more_than_declared(
+            pieces in proptest::collection::vec("[0-9a-f;\r\n:x-]{0,40}", 0..40),
+            declared in 0u64..64,
+        ) {
+            let mut decoder = ChunkDecoder::new(declared, vec!["x".to_owned()], None);
+            let mut decoded = 0;
+            'pieces: for piece in pieces {
+                let mut input = Bytes::from(piece);
+                loop {
+                    match decoder.step(&mut input) {
+                        Ok(Step::Data(data)) => decoded += data.len() as u64,
+                        Ok(_) => break,
+                        Err(_) => break 'pieces,
+                    }
+                }
+            }
+            proptest::prop_assert!(decoded <= declared);
+        }
+    }
+}
