@@ -2,6 +2,8 @@
 //! apart from the gate's: what both agree on, two people have read the specification for.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod process;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -104,6 +106,14 @@ impl Cloud {
     }
 
     pub async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+        self.connect_as("127.0.0.1").await.expect("a handshake under ca.pem")
+    }
+
+    /// A connection to the server under another of its names.
+    pub async fn connect_as(
+        &self,
+        name: &str,
+    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
         let pem = CertificateDer::from_pem_file(self.running.ca_path()).expect("ca.pem");
         roots.add(pem).expect("a root certificate");
@@ -114,11 +124,8 @@ impl Cloud {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let stream = TcpStream::connect(self.host()).await.expect("a connection");
-        let name = ServerName::try_from("127.0.0.1").expect("an address");
-        tokio_rustls::TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .expect("a handshake under ca.pem")
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     /// Sends bytes over plain HTTP.
