@@ -104,6 +104,16 @@ fn what_is_wrong_is_said() {
     check("empty", String::new(), MalformedSignature);
     check("no armor", STANDARD.encode(&blob), MalformedSignature);
     check("no end", good.replace(END, ""), MalformedSignature);
+    check(
+        "begin and content on one line",
+        good.replacen(BEGIN, BEGIN.trim_end(), 1),
+        MalformedSignature,
+    );
+    check(
+        "content and end on one line",
+        good.replacen(&format!("\n{END}"), END, 1),
+        MalformedSignature,
+    );
     check("text before it", format!("Hello\n{good}"), MalformedSignature);
     check("text after it", format!("{good}Hello\n"), MalformedSignature);
     check("twice", good.repeat(2), MalformedSignature);
@@ -225,6 +235,33 @@ fn every_flipped_bit_of_a_private_key_file_is_found_or_harmless() {
     for length in 0..text.len() - 1 {
         assert_eq!(SigningKey::from_openssh(&text[..length]).unwrap_err().kind(), BadKey);
     }
+}
+
+#[test]
+fn a_private_key_file_with_the_public_key_of_another_is_refused() {
+    // Signing with a seed and a public key that is not its own gives the seed away.
+    let (ours, other) = (key(), key());
+    let public = |key: &SigningKey| {
+        let line = key.verifying_key().line();
+        STANDARD.decode(line.split(' ').nth(1).unwrap()).unwrap()[19..].to_vec()
+    };
+    let text = ours.to_openssh_private("");
+    let inside: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut blob = STANDARD.decode(inside).unwrap();
+    let (from, to) = (public(&ours), public(&other));
+    let mut replaced = 0;
+    for place in 0..blob.len() - 32 {
+        if blob[place..].starts_with(&from) {
+            blob[place..place + 32].copy_from_slice(&to);
+            replaced += 1;
+        }
+    }
+    assert_eq!(replaced, 3, "outside, inside, and behind the seed");
+    let (begin, end) = ("-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----");
+    let text = format!("{begin}\n{}\n{end}\n", STANDARD.encode(blob));
+    let error = SigningKey::from_openssh(&text).unwrap_err();
+    assert_eq!(error.kind(), BadKey);
+    assert!(error.to_string().contains("contradicts itself"), "{error}");
 }
 
 #[test]
