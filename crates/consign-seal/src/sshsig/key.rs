@@ -155,7 +155,7 @@ impl SigningKey {
         Zeroizing::new(wire::armor(PRIVATE_BEGIN, PRIVATE_END, PRIVATE_LINE_CHARACTERS, &blob))
     }
 
-    /// PROTOCOL.key §3; the key itself as in draft-ietf-sshm-ssh-agent §3.2.3.
+    /// PROTOCOL.key §3; the key itself as the SSH agent protocol has it ("EDDSA keys").
     fn private_section(&self, comment: &str) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(256 + comment.len()));
         // Two equal numbers show that decryption succeeded; without encryption any will do. Taken
