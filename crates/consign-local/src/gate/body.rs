@@ -16,9 +16,11 @@ use super::chunked::{ChunkDecoder, Step, incomplete};
 use crate::error::ApiError;
 
 /// A peer that sends nothing for so long has gone away or means harm.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(20);
 /// What is still read of a refused upload, so that the client sees the refusal and not a reset.
 const DRAIN_BYTES_MAX: u64 = 64 << 20;
+/// A client that is still writing does not pause for so long.
+const DRAIN_IDLE: Duration = Duration::from_secs(2);
 
 /// The payload of one request.
 pub struct Body {
@@ -210,7 +212,8 @@ impl Drop for Body {
         }
         runtime.spawn(async move {
             let mut drained = 0;
-            while let Ok(Some(Ok(frame))) = tokio::time::timeout(IDLE, incoming.frame()).await {
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(DRAIN_IDLE, incoming.frame()).await
+            {
                 drained += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if drained > DRAIN_BYTES_MAX {
                     break;

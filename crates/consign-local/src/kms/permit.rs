@@ -91,7 +91,7 @@ pub(super) fn find_key(state: &State, call: &Call, name: &str) -> Result<NamedKe
 }
 
 fn is_foreign(name: &str, own: &str) -> bool {
-    name.starts_with("arn:") && name.split(':').nth(4) != Some(own)
+    name.starts_with("arn:") && name.split(':').nth(4).is_some_and(|account| account != own)
 }
 
 /// 403 or 400, `AccessDenied` or `AccessDeniedException`: as the service has it.
