@@ -96,10 +96,9 @@ async fn check_keys(admin: &Admin, known: &mut BTreeMap<String, Known>) {
             None => answer.status == 404,
             Some(generation) => answer.status == 200 && answer.body == content(key, *generation),
         });
-        let Some(found) = found else {
-            panic!("{key}: {} with {} bytes; expected {entry:?}", answer.status, answer.body.len());
-        };
-        *entry = Known { acknowledged: found, under_way: None };
+        let (status, bytes) = (answer.status, answer.body.len());
+        assert!(found.is_some(), "{key}: {status} with {bytes} bytes; expected {entry:?}");
+        *entry = Known { acknowledged: found.flatten(), under_way: None };
     }
 }
 

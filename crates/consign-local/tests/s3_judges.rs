@@ -44,8 +44,7 @@ fn same_tree(left: &Path, right: &Path) {
         if left.is_dir() {
             same_tree(&left, &right);
         } else {
-            let read =
-                |path: &Path| std::fs::read(path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+            let read = |path: &Path| std::fs::read(path).expect("both trees have the file");
             assert!(read(&left) == read(&right), "{name:?} came back changed");
         }
     }

@@ -98,14 +98,14 @@ impl FromStr for Algorithm {
 
 /// Computes one checksum of a stream.
 pub(crate) enum Hasher {
-    Crc(Algorithm, crc_fast::Digest),
+    Crc(Algorithm, Box<crc_fast::Digest>),
     Sha(Algorithm, digest::Context),
 }
 
 impl Hasher {
     pub(crate) fn new(algorithm: Algorithm) -> Hasher {
         match algorithm.crc() {
-            Some(crc) => Hasher::Crc(algorithm, crc_fast::Digest::new(crc)),
+            Some(crc) => Hasher::Crc(algorithm, Box::new(crc_fast::Digest::new(crc))),
             None if algorithm == Algorithm::Sha1 => {
                 Hasher::Sha(algorithm, digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY))
             }

@@ -70,25 +70,26 @@ pub struct Process {
 impl Process {
     pub fn start(root: &Path) -> Process {
         let program = std::env::current_exe().expect("the test's own program");
-        let mut child = Command::new(program)
+        let child = Command::new(program)
             .args(["--exact", "serve_process", "--ignored", "--nocapture"])
             .env(ROOT, root)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the process starts");
-        let mut env = BTreeMap::new();
-        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut process = Process { child, env: BTreeMap::new() };
+        let out = BufReader::new(process.child.stdout.take().expect("a pipe"));
         for line in out.lines() {
             let line = line.expect("a line");
             // The test harness writes before us, and does not end its line.
             let Some((_, setting)) = line.split_once("SERVING ") else { continue };
             let (name, value) = setting.split_once('=').expect("a setting");
             if name == "READY" {
-                return Process { child, env };
+                break;
             }
-            env.insert(name.to_owned(), value.to_owned());
+            process.env.insert(name.to_owned(), value.to_owned());
         }
-        panic!("the local cloud ended before it served");
+        assert!(process.env.len() == 5, "the local cloud ended before it served");
+        process
     }
 
     /// `kill -9`.
@@ -141,7 +142,8 @@ impl Process {
     pub fn admin(&self) -> Admin {
         let endpoint = &self.env["PLAIN_ENDPOINT"];
         let host = endpoint.strip_prefix("http://").expect("http").to_owned();
-        Admin { host, credentials: self.credentials(&format!("admin-{ACME}")) }
+        let credentials = self.credentials(&format!("admin-{ACME}"));
+        Admin { host, credentials, service: "s3" }
     }
 }
 
@@ -157,9 +159,21 @@ impl Drop for Process {
 pub struct Admin {
     host: String,
     credentials: Credentials,
+    service: &'static str,
 }
 
 impl Admin {
+    /// The same administrator at another service.
+    pub fn for_service(self, service: &'static str) -> Admin {
+        Admin { service, ..self }
+    }
+
+    /// A Query call.
+    pub async fn query(&self, form: &str) -> Option<Answer> {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.send_with("POST", "/", &headers, form.as_bytes()).await
+    }
+
     /// `None` if the server went away before it answered.
     pub async fn send(&self, method: &str, target: &str, body: &[u8]) -> Option<Answer> {
         self.send_with(method, target, &[], body).await
@@ -178,8 +192,11 @@ impl Admin {
         for (name, value) in headers {
             ask = ask.header(name, value);
         }
-        let signer = Signer::new(self.credentials.clone(), "s3", now_ms);
-        let ask = signer.payload("UNSIGNED-PAYLOAD").sign(ask);
+        let signer = Signer::new(self.credentials.clone(), self.service, now_ms);
+        let ask = match self.service {
+            "s3" => signer.payload("UNSIGNED-PAYLOAD").sign(ask),
+            _ => signer.sign(ask),
+        };
         let mut stream = TcpStream::connect(&self.host).await.ok()?;
         let _ = stream.write_all(&ask.bytes()).await;
         let answer = Answer::read(stream).await;
