@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -161,6 +161,8 @@ async fn answer(
         micros: 0,
     };
     let head = request.method() == Method::HEAD;
+    let expects = request.headers().contains_key(::http::header::EXPECT);
+    let empty = request.body().size_hint().exact() == Some(0);
     let state = &listener.state;
     let (service, outcome) = match gate::admit(state, &peer, request_id.clone(), request).await {
         Err(turned) => (turned.service, Err(turned.error)),
@@ -175,6 +177,12 @@ async fn answer(
         error.respond(service, &request_id, head)
     });
     sign_off(&mut response, service, &request_id, state.clock.now_ms());
+    // A client that sent `Expect: 100-continue` and gets its answer without a 100 before it (hyper
+    // has none for an empty body) may misread the next answer on this connection: botocore does.
+    if expects && (empty || served.code.is_some()) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(::http::header::CONNECTION, close);
+    }
     if let Some(observer) = &listener.observer {
         served.service = service.name();
         served.status = response.status().as_u16();
