@@ -1,0 +1,143 @@
+//! Reading what is small: listings, manifests, headers.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::letter::{self, Opened};
+use crate::office::{Office, manifest_names};
+use consign_cloud::s3::{GetObject, ListRequest};
+use consign_model::{ConsignmentId, Lane, Limits};
+use consign_transfer::Backoff;
+use std::collections::BTreeMap;
+
+/// A sealed signature is larger than this only if it is none.
+const SIGNATURE_BYTES_MAX: usize = 512 << 10;
+
+/// What a seal adds to a manifest, generously.
+const SEAL_BYTES_MAX: u64 = 1 << 20;
+
+/// Tries a request until it succeeds, cannot, or the engine's number of tries is used up.
+async fn retrying<T, F>(office: &Office, mut attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = std::result::Result<T, consign_cloud::Error>>,
+{
+    let limits = office.engine.limits();
+    let mut backoff = Backoff::new(limits.attempts_max, limits.seed ^ office.now_ms());
+    loop {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let wait = error.is_retryable().then(|| backoff.after(error.kind())).flatten();
+        match wait {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(error.into()),
+        }
+    }
+}
+
+/// The ids under a lane's prefix, in order, whether complete or not. Whatever has another name is
+/// not ours to judge.
+pub(crate) async fn ids(office: &Office, lane: &Lane) -> Result<Vec<ConsignmentId>> {
+    let mut ids = Vec::new();
+    let mut token = None;
+    loop {
+        let list = ListRequest { delimiter: Some("/".into()), token, ..request(office, lane) };
+        let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
+        let inner = |prefix: &String| {
+            let name = prefix.strip_prefix(lane.prefix.as_str())?.strip_suffix('/')?;
+            ConsignmentId::parse(name).ok()
+        };
+        ids.extend(page.prefixes.iter().filter_map(inner));
+        match page.next {
+            Some(next) => token = Some(next),
+            None => break,
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The objects under a lane's prefix, by consignment: name within it and size.
+pub(crate) async fn objects(
+    office: &Office,
+    lane: &Lane,
+) -> Result<BTreeMap<ConsignmentId, Vec<(String, u64)>>> {
+    let mut objects: BTreeMap<ConsignmentId, Vec<(String, u64)>> = BTreeMap::new();
+    let mut token = None;
+    loop {
+        let list = ListRequest { token, ..request(office, lane) };
+        let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
+        for entry in page.entries {
+            let inner = entry.key.strip_prefix(lane.prefix.as_str());
+            let Some((id, name)) = inner.and_then(|inner| inner.split_once('/')) else { continue };
+            if let Ok(id) = ConsignmentId::parse(id) {
+                objects.entry(id).or_default().push((name.to_owned(), entry.bytes));
+            }
+        }
+        match page.next {
+            Some(next) => token = Some(next),
+            None => return Ok(objects),
+        }
+    }
+}
+
+fn request(office: &Office, lane: &Lane) -> ListRequest {
+    ListRequest {
+        bucket: lane.bucket.to_string(),
+        prefix: lane.prefix.clone(),
+        expected_bucket_owner: office.owner_of(lane),
+        ..ListRequest::default()
+    }
+}
+
+/// Fetches, opens and judges a consignment's manifest; none if it has not been written yet.
+pub(crate) async fn manifest(
+    office: &Office,
+    lane: &Lane,
+    id: &ConsignmentId,
+) -> Result<Option<Opened>> {
+    let (manifest_name, signature_name) = manifest_names(lane);
+    let bytes_max = Limits::default().manifest_bytes.saturating_add(SEAL_BYTES_MAX);
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let Some(manifest) = whole(office, office.object(lane, id, manifest_name), bytes_max).await?
+    else {
+        return Ok(None);
+    };
+    let signature = office.object(lane, id, signature_name);
+    let signature = whole(office, signature, SIGNATURE_BYTES_MAX).await?.ok_or_else(|| {
+        Error::new(ErrorKind::Signature, "the manifest has no signature beside it")
+    })?;
+    let (office, lane, id) = (office.clone(), lane.clone(), id.clone());
+    // A manifest may have a million entries: too long for a thread that serves others.
+    let opened = tokio::task::spawn_blocking(move || {
+        letter::open(&office, &lane, &id, &manifest, &signature)
+    });
+    opened.await.map_err(crate::error::join)?.map(Some)
+}
+
+async fn whole(
+    office: &Office,
+    object: GetObject,
+    bytes_max: usize,
+) -> Result<Option<bytes::Bytes>> {
+    let s3 = office.cloud.s3();
+    let read = retrying(office, || s3.get_object_bytes(&object, bytes_max)).await;
+    match read {
+        Ok((bytes, _)) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first bytes of an object.
+pub(crate) async fn head(office: &Office, object: &GetObject, length: u64) -> Result<Vec<u8>> {
+    let too_long = |_| Error::new(ErrorKind::Bug, "a header does not fit in memory");
+    let length_in_memory = usize::try_from(length).map_err(too_long)?;
+    let s3 = office.cloud.s3();
+    retrying(office, || async {
+        let mut bytes = vec![0; length_in_memory];
+        s3.get_range(object, 0..length, &mut bytes).await?;
+        Ok(bytes)
+    })
+    .await
+}

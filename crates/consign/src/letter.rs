@@ -1,0 +1,196 @@
+//! The manifest as it travels: signed, then sealed with its signature, each an object of its own.
+//!
+//! The signature is made over the exact bytes before they are sealed, and what it is for (this
+//! exchange, lane, consignment and these receivers) stands inside, so a receiver cannot pass a
+//! manifest on as if it had been addressed to somebody else.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::office::Office;
+use consign_model::{
+    Addressee, ConsignmentId, Digest, KeyId, Lane, Limits, Manifest, ManifestObject, Party, Seal,
+};
+use consign_seal::age::{self, Recipient};
+use consign_seal::sshsig::{self, VerifyingKey};
+
+/// What a manifest's signature is for.
+pub(crate) const NAMESPACE: &str = "consign-manifest@1";
+
+/// A manifest ready to be put: what goes into the two last objects of a consignment.
+pub(crate) struct Letter {
+    /// The manifest's own bytes, which are signed.
+    pub(crate) plain: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+/// A manifest that has been opened and judged as far as it can be without the chain.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) manifest: Manifest,
+    pub(crate) digest: Digest,
+    /// Which of the sender's keys signed it.
+    pub(crate) signer: KeyId,
+}
+
+/// Whom a lane is sealed to on this day: the parties with their keys' ids, and the keys.
+pub(crate) fn addressees(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, Vec<Recipient>)> {
+    let (mut addressees, mut recipients) = (Vec::new(), Vec::new());
+    for name in &lane.to {
+        let mut key_ids = Vec::new();
+        let party = office.exchange.party(name).filter(|_| lane.seal != Seal::None);
+        for key in party.iter().flat_map(|party| party.live_recipients(office.today())) {
+            recipients.push(Recipient::parse(&key.key).map_err(|error| {
+                let message = format!("the recipient `{}` of party `{name}` is no key", key.id);
+                Error::new(ErrorKind::Configuration, message).because(error)
+            })?);
+            key_ids.push(key.id.clone());
+        }
+        addressees.push(Addressee { party: name.clone(), key_ids });
+    }
+    Ok((addressees, recipients))
+}
+
+/// Signs a manifest and seals it and its signature.
+pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result<Letter> {
+    let signer = signing_key(office, lane)?;
+    let (_, recipients) = addressees(office, lane)?;
+    let seal = |bytes: &[u8]| match lane.seal {
+        Seal::None => Ok(bytes.to_vec()),
+        _ => age::seal_all(&recipients, bytes),
+    };
+    let plain = manifest.to_bytes();
+    let signature = sshsig::sign(signer, NAMESPACE, &plain)?;
+    Ok(Letter { manifest: seal(&plain)?, signature: seal(signature.as_bytes())?, plain })
+}
+
+/// Our signing key, if it is one that the exchange file pins and that is live: what we sign with
+/// any other would be refused.
+pub(crate) fn signing_key<'a>(office: &'a Office, lane: &Lane) -> Result<&'a sshsig::SigningKey> {
+    let me = &office.me;
+    let missing = |message: String| {
+        let hint = format!("consign keys new --party {me}");
+        Error::new(ErrorKind::Configuration, message).hinting(hint)
+    };
+    let signer = office.keys.signer.as_ref();
+    let signer = signer.ok_or_else(|| missing(format!("there is no key to sign as `{me}`")))?;
+    let party = office.exchange.party(&lane.from);
+    let public = signer.verifying_key();
+    let mut live = party.into_iter().flat_map(|party| party.live_signers(office.today()));
+    match live.any(|key| VerifyingKey::parse(&key.key).is_ok_and(|key| key == public)) {
+        true => Ok(signer),
+        false => Err(missing(format!(
+            "the key at hand to sign as `{me}` ({}) is not a live signer of `{me}` in the exchange \
+             file, so receivers would refuse it",
+            public.fingerprint()
+        ))),
+    }
+}
+
+/// Opens a manifest and its signature and judges them: signed by a pinned signer who lived then,
+/// well-formed, and addressed to this exchange, lane, consignment and receiver.
+pub(crate) fn open(
+    office: &Office,
+    lane: &Lane,
+    id: &ConsignmentId,
+    manifest: &[u8],
+    signature: &[u8],
+) -> Result<Opened> {
+    let open = |sealed: &[u8], what: &str| match lane.seal {
+        Seal::None => Ok(sealed.to_vec()),
+        _ => age::open_all(&office.keys.identities, sealed)
+            .map_err(|error| Error::from(error).during(what)),
+    };
+    let signature = open(signature, "the manifest's signature cannot be opened")?;
+    let plain = open(manifest, "the manifest cannot be opened")?;
+    let party = office
+        .exchange
+        .party(&lane.from)
+        .ok_or_else(|| Error::new(ErrorKind::Bug, format!("lane `{}` has no sender", lane.name)))?;
+    let signer = verify(party, &plain, &signature)?;
+    let manifest = Manifest::parse(&plain, &Limits::default()).map_err(|error| {
+        Error::new(ErrorKind::Manifest, format!("the manifest is refused: {error}")).because(error)
+    })?;
+    check_signer_lived(party, &signer, &manifest)?;
+    check_address(office, lane, id, &manifest)?;
+    check_seals(lane, &manifest)?;
+    Ok(Opened { digest: Digest::of(&plain), manifest, signer })
+}
+
+/// Which of a party's pinned keys signed these bytes.
+fn verify(party: &Party, plain: &[u8], signature: &[u8]) -> Result<KeyId> {
+    let refused = |why: &str| Error::new(ErrorKind::Signature, why.to_owned());
+    let armored = std::str::from_utf8(signature)
+        .map_err(|error| refused("the signature is not one").because(error))?;
+    let mut keys = Vec::new();
+    for key in &party.signers {
+        keys.push(VerifyingKey::parse(&key.key).map_err(|error| {
+            let message = format!("the signer `{}` of party `{}` is no key", key.id, party.name);
+            Error::new(ErrorKind::Configuration, message).because(error)
+        })?);
+    }
+    let which = sshsig::verify(&keys, NAMESPACE, plain, armored).map_err(|error| {
+        let message = format!("the manifest is not signed by `{}` as pinned here", party.name);
+        refused(&message).because(error)
+    })?;
+    let key = party.signers.get(which).ok_or_else(|| refused("the signer is unknown"))?;
+    Ok(key.id.clone())
+}
+
+fn check_signer_lived(party: &Party, signer: &KeyId, manifest: &Manifest) -> Result<()> {
+    let created = manifest.created.date();
+    let key = party.signers.iter().find(|key| key.id == *signer);
+    match key.filter(|key| !key.is_live(created)).and_then(|key| key.not_after) {
+        None => Ok(()),
+        Some(last) => Err(Error::new(
+            ErrorKind::Signature,
+            format!(
+                "the manifest of {created} is signed by `{signer}` of `{}`, which expired on {last}",
+                party.name
+            ),
+        )),
+    }
+}
+
+fn check_address(
+    office: &Office,
+    lane: &Lane,
+    id: &ConsignmentId,
+    manifest: &Manifest,
+) -> Result<()> {
+    let wrong = |what: &str, found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
+        let message = format!("the manifest is of {what} `{found}`, not of `{expected}`");
+        Err(Error::new(ErrorKind::Misaddressed, message))
+    };
+    if manifest.exchange != office.exchange.name {
+        return wrong("exchange", &manifest.exchange, &office.exchange.name);
+    }
+    if manifest.lane != lane.name {
+        return wrong("lane", &manifest.lane, &lane.name);
+    }
+    if manifest.sender != lane.from {
+        return wrong("sender", &manifest.sender, &lane.from);
+    }
+    if manifest.id != *id {
+        return wrong("consignment", &manifest.id, id);
+    }
+    match manifest.recipients.iter().any(|addressee| addressee.party == office.me) {
+        true => Ok(()),
+        false => Err(Error::new(
+            ErrorKind::Misaddressed,
+            format!("the manifest is not addressed to `{}`", office.me),
+        )),
+    }
+}
+
+/// A lane that seals takes no object that is not sealed, and the other way round.
+fn check_seals(lane: &Lane, manifest: &Manifest) -> Result<()> {
+    let expected = lane.seal != Seal::None;
+    let wrong = |object: &&ManifestObject| object.name.is_sealed() != expected;
+    match manifest.objects.iter().find(wrong) {
+        None => Ok(()),
+        Some(object) => Err(Error::new(
+            ErrorKind::Manifest,
+            format!("the object {} is not as lane `{}` seals", object.name, lane.name),
+        )),
+    }
+}

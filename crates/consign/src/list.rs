@@ -1,0 +1,122 @@
+//! What there is on a lane, as far as this party can see it: what it was sent, from the bucket;
+//! what it sent, from its own records, because a sender may not list its lane.
+
+use crate::chain::Arrival;
+use crate::error::Result;
+use crate::fetch;
+use crate::office::{Office, manifest_names};
+use crate::state::{lane_path, read_json, read_lines};
+use consign_model::{ConsignmentId, Lane, LaneName, Manifest, Timestamp};
+use std::collections::BTreeSet;
+
+/// A consignment in a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its id.
+    pub id: ConsignmentId,
+    /// The lane it is on.
+    pub lane: LaneName,
+    /// What has become of it.
+    pub standing: ListedAs,
+    /// When it was made: by its id, or by its manifest where that is at hand.
+    pub created: Timestamp,
+    /// What its objects have together in the bucket.
+    pub sealed_bytes: u64,
+    /// How many objects it has, without manifest and signature.
+    pub objects: u64,
+}
+
+/// What has become of a consignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListedAs {
+    /// We sent it.
+    Sent,
+    /// We are sending it, or were interrupted.
+    Sending,
+    /// It is complete and waits for us.
+    Waiting,
+    /// We received it.
+    Received,
+    /// It is not complete: still being sent, or given up.
+    Incomplete,
+}
+
+/// Lists the consignments on one lane, or on every lane this party has a part in; newest last.
+pub async fn list(office: &Office, lane: Option<&LaneName>) -> Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for (name, its) in &office.exchange.lanes {
+        if lane.is_some_and(|lane| lane != name) {
+            continue;
+        }
+        if its.from == office.me {
+            listed.extend(sent(office, its)?);
+        }
+        if its.to.contains(&office.me) {
+            listed.extend(incoming(office, its).await?);
+        }
+    }
+    if let Some(lane) = lane {
+        office.exchange.require_lane(lane)?;
+    }
+    listed.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(listed)
+}
+
+/// The manifests of what we sent on a lane.
+fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
+    let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "sent");
+    let mut listed = Vec::new();
+    let entries = std::fs::read_dir(folder.join("delivered")).into_iter().flatten();
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let Some(manifest) = read_json::<Manifest>(&path)? else { continue };
+        listed.push(Listed {
+            lane: lane.name.clone(),
+            standing: ListedAs::Sent,
+            created: manifest.created,
+            sealed_bytes: manifest.sealed_bytes(),
+            objects: manifest.objects.len() as u64,
+            id: manifest.id,
+        });
+    }
+    let order = folder.join("outgoing").join("order.json");
+    if let Some(order) = read_json::<crate::outgoing::Order>(&order)? {
+        listed.push(Listed {
+            lane: lane.name.clone(),
+            standing: ListedAs::Sending,
+            created: Timestamp::from_unix_ms(order.id.timestamp_ms()),
+            sealed_bytes: 0,
+            objects: 0,
+            id: order.id,
+        });
+    }
+    Ok(listed)
+}
+
+async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
+    let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "received");
+    let arrivals: Vec<Arrival> = read_lines(&folder.join("arrivals.jsonl"))?;
+    let arrived: BTreeSet<ConsignmentId> = arrivals.into_iter().map(|a| a.id).collect();
+    let (manifest, signature) = manifest_names(lane);
+    let mut listed = Vec::new();
+    for (id, objects) in fetch::objects(office, lane).await? {
+        let content = |(name, _): &&(String, u64)| name != manifest && name != signature;
+        let complete = objects.iter().any(|(name, _)| name == manifest);
+        listed.push(Listed {
+            lane: lane.name.clone(),
+            standing: match (arrived.contains(&id), complete) {
+                (true, _) => ListedAs::Received,
+                (false, true) => ListedAs::Waiting,
+                (false, false) => ListedAs::Incomplete,
+            },
+            created: Timestamp::from_unix_ms(id.timestamp_ms()),
+            sealed_bytes: objects.iter().filter(content).map(|(_, bytes)| bytes).sum(),
+            objects: objects.iter().filter(content).count() as u64,
+            id,
+        });
+    }
+    Ok(listed)
+}

@@ -1,0 +1,161 @@
+//! A party at work in an exchange: everything that sending and receiving need from outside.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
+use consign_cloud::Cloud;
+use consign_cloud::s3::GetObject;
+use consign_model::{ConsignmentId, Date, Exchange, Lane, LaneName, PartyName, Seal, Timestamp};
+use consign_seal::age::Identity;
+use consign_seal::sshsig::SigningKey;
+use consign_transfer::{Cancel, Engine, Target};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// 128 unpredictable bits, for ids. Keys are made elsewhere, from the system's randomness.
+pub type Dice = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+/// A party at work: who it is, in which exchange, with which keys, where it keeps its state.
+///
+/// Time, randomness, folders and the watcher are given from outside, so that a test decides them.
+#[derive(Clone)]
+pub struct Office {
+    /// The exchange.
+    pub exchange: Arc<Exchange>,
+    /// The party that is at work.
+    pub me: PartyName,
+    /// The services, signed in as that party.
+    pub cloud: Cloud,
+    /// Where interrupted sends, chains and arrivals are remembered.
+    pub state: PathBuf,
+    /// The party's private keys.
+    pub keys: Arc<Keys>,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness for ids.
+    pub dice: Dice,
+    /// Moves bytes; its limits bound the memory of everything that uses it.
+    pub engine: Engine,
+    /// Stops what is under way.
+    pub cancel: Cancel,
+    /// Watches.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// A party's private keys. Shows none of them.
+#[derive(Default)]
+pub struct Keys {
+    /// What opens consignments to the party; needed to receive.
+    pub identities: Vec<Identity>,
+    /// What signs its manifests; needed to send.
+    pub signer: Option<SigningKey>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys")
+            .field("identities", &self.identities.len())
+            .field("signer", &self.signer.is_some())
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for Office {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Office")
+            .field("exchange", &self.exchange.name)
+            .field("me", &self.me)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Office {
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.now_ms())
+    }
+
+    pub(crate) fn today(&self) -> Date {
+        Date::from_unix_ms(self.now_ms())
+    }
+
+    /// The lane, if it is ours to send on and ready for it.
+    pub(crate) fn lane_to_send(&self, name: &LaneName) -> Result<&Lane> {
+        self.exchange.check_ready_to_send(name, self.today())?;
+        let lane = self.exchange.require_lane(name)?;
+        match lane.from == self.me {
+            true => Ok(lane),
+            false => Err(self.not_ours(&format!("lane `{name}` is sent on by `{}`", lane.from))),
+        }
+    }
+
+    /// The lane, if it is ours to receive from and ready for it.
+    pub(crate) fn lane_to_receive(&self, name: &LaneName) -> Result<&Lane> {
+        self.exchange.check_ready_to_receive(name)?;
+        let lane = self.exchange.require_lane(name)?;
+        if !lane.to.contains(&self.me) {
+            let to: Vec<String> = lane.to.iter().map(|party| format!("`{party}`")).collect();
+            return Err(self.not_ours(&format!("lane `{name}` leads to {}", to.join(", "))));
+        }
+        if lane.seal == Seal::Age && self.keys.identities.is_empty() {
+            let message = format!("there is no identity to open what is sent to `{}`", self.me);
+            return Err(Error::new(ErrorKind::Configuration, message)
+                .hinting(format!("consign keys new --party {}", self.me)));
+        }
+        Ok(lane)
+    }
+
+    fn not_ours(&self, whose: &str) -> Error {
+        let message = format!("{whose}, and not by or to `{}`, which is at work here", self.me);
+        Error::new(ErrorKind::Configuration, message)
+    }
+
+    /// The account that must own the lane's bucket: nobody else's bucket of that name will do.
+    fn bucket_owner(&self, lane: &Lane) -> Option<String> {
+        self.exchange.party(&lane.owner).map(|owner| owner.account.to_string())
+    }
+
+    pub(crate) fn owner_of(&self, lane: &Lane) -> Option<String> {
+        self.bucket_owner(lane)
+    }
+
+    /// An object to write: never over another.
+    pub(crate) fn target(&self, lane: &Lane, id: &ConsignmentId, name: &str) -> Target {
+        Target {
+            bucket: lane.bucket.to_string(),
+            key: key(lane, id, name),
+            if_none_match: true,
+            expected_bucket_owner: self.bucket_owner(lane),
+            ..Target::default()
+        }
+    }
+
+    /// An object to read.
+    pub(crate) fn object(&self, lane: &Lane, id: &ConsignmentId, name: &str) -> GetObject {
+        GetObject {
+            bucket: lane.bucket.to_string(),
+            key: key(lane, id, name),
+            expected_bucket_owner: self.bucket_owner(lane),
+            ..GetObject::default()
+        }
+    }
+}
+
+/// `{prefix}{id}/{name}`.
+pub(crate) fn key(lane: &Lane, id: &ConsignmentId, name: &str) -> String {
+    format!("{}{id}/{name}", lane.prefix)
+}
+
+/// The manifest's and the signature's names on a lane.
+pub(crate) fn manifest_names(lane: &Lane) -> (&'static str, &'static str) {
+    match lane.seal {
+        Seal::None => ("manifest.json", "manifest.json.sig"),
+        _ => ("manifest.json.age", "manifest.json.sig.age"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Which object each file goes into: large files alone, small ones together.
+//!
+//! The plan follows from the survey alone, so that a send that is resumed has the same one.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::survey::Survey;
+use consign_model::{Limits, ObjectName, PACK_ENTRIES_MAX};
+
+/// Larger files get an object of their own. Below, the cost of a request outweighs the bytes.
+pub(crate) const SMALL_FILE_BYTES: u64 = 1 << 20;
+
+/// A pack is closed before its content exceeds this. Half of what a receiver must accept: small
+/// enough to seal several at once in memory, large enough that requests cost little.
+const PACK_FILL_BYTES: u64 = 8 << 20;
+
+/// One object to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) name: ObjectName,
+    /// Positions in the survey: one for a file alone.
+    pub(crate) files: Vec<usize>,
+}
+
+/// Assigns every file of the survey to an object.
+pub(crate) fn plan(survey: &Survey, sealed: bool) -> Result<Vec<Planned>> {
+    let mut objects: Vec<Planned> = Vec::new();
+    let mut pack: Vec<usize> = Vec::new();
+    let (mut files, mut packs, mut pack_bytes) = (0, 0, 0);
+    let mut close = |pack: &mut Vec<usize>, objects: &mut Vec<Planned>| {
+        if !pack.is_empty() {
+            packs += 1;
+            let name = ObjectName::pack(packs, sealed);
+            objects.push(Planned { name, files: std::mem::take(pack) });
+        }
+    };
+    for (index, file) in survey.files.iter().enumerate() {
+        if file.size > SMALL_FILE_BYTES {
+            files += 1;
+            objects.push(Planned { name: ObjectName::file(files, sealed), files: vec![index] });
+            continue;
+        }
+        if pack_bytes + file.size > PACK_FILL_BYTES || pack.len() >= PACK_ENTRIES_MAX as usize {
+            close(&mut pack, &mut objects);
+            pack_bytes = 0;
+        }
+        pack_bytes += file.size;
+        pack.push(index);
+    }
+    close(&mut pack, &mut objects);
+    if objects.len() > Limits::default().objects {
+        return Err(Error::new(
+            ErrorKind::Source,
+            "there are more than 100,000 large files; send them in several consignments",
+        ));
+    }
+    Ok(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::survey;
+
+    #[test]
+    fn small_files_share_an_object_and_large_ones_do_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let make = |name: &str, size: u64| {
+            let file = std::fs::File::create(dir.path().join(name)).expect("a file");
+            file.set_len(size).expect("its size");
+        };
+        make("a-large", SMALL_FILE_BYTES + 1);
+        make("b-empty", 0);
+        for n in 0..9 {
+            make(&format!("c{n}"), SMALL_FILE_BYTES);
+        }
+        make("z-large", 5 << 20);
+        let survey = survey([dir.path().join(".")]).expect("a survey");
+        let plan = plan(&survey, true).expect("a plan");
+        let shown: Vec<(&str, usize)> =
+            plan.iter().map(|object| (object.name.as_str(), object.files.len())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("000001.age", 1),
+                ("pack-000001.tar.zst.age", 9),
+                ("000002.age", 1),
+                ("pack-000002.tar.zst.age", 1),
+            ]
+        );
+        let mut all: Vec<usize> = plan.iter().flat_map(|o| o.files.iter().copied()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..survey.files.len()).collect::<Vec<_>>());
+    }
+}

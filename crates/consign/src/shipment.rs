@@ -1,0 +1,230 @@
+//! Making the objects of a consignment: a few at a time, each sealed and uploaded as it is read.
+
+use crate::error::{Error, ErrorKind, Result, join};
+use crate::meter::Meter;
+use crate::office::Office;
+use crate::outgoing::{Outgoing, Shipped};
+use crate::pack::pack;
+use crate::plan::Planned;
+use crate::sealed_file::{InMemory, SealedFile};
+use crate::survey::Survey;
+use consign_model::{Digest, Lane, ManifestObject, Seal};
+use consign_seal::age::{Recipient, Sealer, sealed_payload_bytes};
+use consign_transfer::{PartSource, Uploaded};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Objects in the making at once. Packs are made in memory, about 9 MiB each; the parts of large
+/// files share the engine's bound instead.
+pub(crate) const OBJECTS_AT_ONCE: usize = 4;
+
+/// What every object of a consignment has in common.
+struct Shipment {
+    office: Office,
+    lane: Lane,
+    recipients: Vec<Recipient>,
+    survey: Arc<Survey>,
+    outgoing: Arc<Outgoing>,
+}
+
+/// Makes all objects, and says in the order of the plan what became of them.
+///
+/// Dropped or failed, it leaves what `outgoing` remembers; tasks end with this function.
+pub(crate) async fn ship_all(
+    office: &Office,
+    lane: &Lane,
+    recipients: &[Recipient],
+    survey: &Arc<Survey>,
+    planned: &[Planned],
+    outgoing: &Arc<Outgoing>,
+) -> Result<Vec<Shipped>> {
+    let shipment = Arc::new(Shipment {
+        office: office.clone(),
+        lane: lane.clone(),
+        recipients: recipients.to_vec(),
+        survey: Arc::clone(survey),
+        outgoing: Arc::clone(outgoing),
+    });
+    let mut waiting = planned.iter().cloned().enumerate();
+    let mut tasks = JoinSet::new();
+    let mut shipped: Vec<Option<Shipped>> = vec![None; planned.len()];
+    loop {
+        while tasks.len() < OBJECTS_AT_ONCE
+            && let Some((place, planned)) = waiting.next()
+        {
+            let shipment = Arc::clone(&shipment);
+            tasks.spawn(async move { (place, shipment.ship(planned).await) });
+        }
+        let Some(ended) = tasks.join_next().await else { break };
+        let (place, result) = ended.map_err(join)?;
+        if let Some(slot) = shipped.get_mut(place) {
+            *slot = Some(result?);
+        }
+    }
+    let all: Option<Vec<Shipped>> = shipped.into_iter().collect();
+    all.ok_or_else(|| Error::new(ErrorKind::Bug, "an object of the plan was not made"))
+}
+
+impl Shipment {
+    async fn ship(self: Arc<Self>, planned: Planned) -> Result<Shipped> {
+        let files = planned.files.len() as u64;
+        let shipped = match self.outgoing.shipped(&planned.name) {
+            Some(shipped) => {
+                self.office.progress.advance(self.content_bytes(&planned));
+                shipped
+            }
+            None if planned.name.is_pack() => self.ship_pack(&planned).await?,
+            None => self.ship_file(&planned).await?,
+        };
+        self.office.progress.files_done(files);
+        Ok(shipped)
+    }
+
+    fn content_bytes(&self, planned: &Planned) -> u64 {
+        let files = planned.files.iter().filter_map(|index| self.survey.files.get(*index));
+        files.map(|file| file.size).sum()
+    }
+
+    async fn ship_file(self: &Arc<Self>, planned: &Planned) -> Result<Shipped> {
+        let (this, name) = (Arc::clone(self), planned.name.clone());
+        let index = planned.files.first().copied().unwrap_or(usize::MAX);
+        let source = tokio::task::spawn_blocking(move || {
+            let found = this.survey.files.get(index);
+            let found = found.ok_or_else(|| Error::new(ErrorKind::Bug, "a file was lost"))?;
+            let sealer = match this.lane.seal {
+                Seal::None => None,
+                _ => Some(this.outgoing.seal(&name, None, || this.fresh_sealer())?),
+            };
+            SealedFile::open(found, sealer, this.office.engine.buffers())
+        });
+        let source = Arc::new(source.await.map_err(join)??);
+        let content = self.content_bytes(planned);
+        let parts = Arc::clone(&source) as Arc<dyn PartSource>;
+        let name = planned.name.as_str();
+        let uploaded =
+            upload(&self.office, &self.lane, &self.outgoing, name, parts, content).await?;
+        source.check_unchanged()?;
+        let digest = source.digest(&uploaded.fingerprints).ok_or_else(|| {
+            Error::new(ErrorKind::Bug, format!("not every part of {name} is accounted for"))
+        })?;
+        self.remember(planned, uploaded, None, vec![digest]).await
+    }
+
+    async fn ship_pack(self: &Arc<Self>, planned: &Planned) -> Result<Shipped> {
+        let (this, of) = (Arc::clone(self), planned.clone());
+        let made = tokio::task::spawn_blocking(move || this.make_pack(&of)).await;
+        let (sealed, digests) = made.map_err(join)??;
+        let object_digest = Digest::of(&sealed);
+        let content = self.content_bytes(planned);
+        let source = Arc::new(InMemory::new(sealed)?);
+        let name = planned.name.as_str();
+        let uploaded =
+            upload(&self.office, &self.lane, &self.outgoing, name, source, content).await?;
+        self.remember(planned, uploaded, Some(object_digest), digests).await
+    }
+
+    /// Packs and seals in memory; gives the object's bytes and the digests of the files.
+    fn make_pack(&self, planned: &Planned) -> Result<(Vec<u8>, Vec<Digest>)> {
+        let files = planned.files.iter().filter_map(|index| self.survey.files.get(*index));
+        let pack = pack(files)?;
+        if self.lane.seal == Seal::None {
+            return Ok((pack.archive, pack.digests));
+        }
+        let content = Digest::of(&pack.archive);
+        let sealer = self.outgoing.seal(&planned.name, Some(content), || self.fresh_sealer())?;
+        let too_large = |_| Error::new(ErrorKind::Bug, "a pack does not fit in memory");
+        let payload = sealed_payload_bytes(pack.archive.len() as u64);
+        let payload = usize::try_from(payload).map_err(too_large)?;
+        let mut sealed = sealer.prefix().to_vec();
+        sealed.resize(sealer.prefix().len() + payload, 0);
+        let (_, body) = sealed.split_at_mut(sealer.prefix().len());
+        sealer.seal_into(0, true, &pack.archive, body)?;
+        Ok((sealed, pack.digests))
+    }
+
+    fn fresh_sealer(&self) -> Result<Sealer> {
+        Ok(Sealer::new(&self.recipients)?)
+    }
+
+    async fn remember(
+        self: &Arc<Self>,
+        planned: &Planned,
+        uploaded: Uploaded,
+        blake3: Option<Digest>,
+        digests: Vec<Digest>,
+    ) -> Result<Shipped> {
+        let object = ManifestObject {
+            name: planned.name.clone(),
+            sealed_bytes: uploaded.bytes,
+            blake3,
+            crc64nvme: uploaded.crc64nvme,
+            version_id: uploaded.version_id,
+        };
+        let (this, shipped) = (Arc::clone(self), Shipped { object, digests });
+        let remembered = tokio::task::spawn_blocking(move || {
+            this.outgoing.ship(shipped.clone()).map(|()| shipped)
+        });
+        remembered.await.map_err(join)?
+    }
+}
+
+/// Uploads one object of a consignment; `content` is how many bytes of content it stands for.
+pub(crate) async fn upload(
+    office: &Office,
+    lane: &Lane,
+    outgoing: &Outgoing,
+    name: &str,
+    source: Arc<dyn PartSource>,
+    content: u64,
+) -> Result<Uploaded> {
+    let target = office.target(lane, &outgoing.order.id, name);
+    let mut journal = outgoing.journal(name)?;
+    let meter = Meter::new(&office.progress, content, source.layout().object_bytes());
+    let progress: Arc<dyn consign_transfer::Progress> = meter.clone();
+    let s3 = office.cloud.s3();
+    let uploaded =
+        office.engine.upload(s3, &target, source, &mut journal, &progress, &office.cancel).await;
+    let uploaded = uploaded.map_err(|error| transfer_error(error, "send", &target.key))?;
+    meter.complete();
+    Ok(uploaded)
+}
+
+/// Brings our own errors back out of the transfer that carried them.
+pub(crate) fn transfer_error(error: consign_transfer::Error, what: &str, key: &str) -> Error {
+    use consign_transfer::ErrorKind as Transfer;
+    let hint = error.hint();
+    let kind = match error.kind() {
+        Transfer::Source => ErrorKind::Source,
+        Transfer::SourceChanged => ErrorKind::SourceChanged,
+        Transfer::Sink => ErrorKind::Destination,
+        Transfer::ObjectChanged => ErrorKind::Damaged,
+        Transfer::Journal => ErrorKind::State,
+        Transfer::Internal => ErrorKind::Bug,
+        Transfer::KeyTaken => ErrorKind::State,
+        _ => match error.cloud().map(consign_cloud::Error::kind) {
+            Some(consign_cloud::ErrorKind::NotFound) => ErrorKind::NotFound,
+            _ => ErrorKind::Cloud,
+        },
+    };
+    let kind = inner_kind(&error).unwrap_or(kind);
+    let ours = Error::new(kind, format!("cannot {what} {key}")).because(error);
+    match hint {
+        Some(hint) => ours.hinting(hint),
+        None => ours,
+    }
+}
+
+/// The kind of an error of ours, or of the seal's, that a source or sink ended a transfer with.
+fn inner_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return Some(ours.kind());
+        }
+        if error.is::<consign_seal::Error>() {
+            return Some(ErrorKind::Damaged);
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,260 @@
+//! Taking the objects of a consignment: a few at a time, opened and checked as they arrive, and
+//! put into a partial folder or nowhere.
+
+use crate::destination::{Partial, cannot_write};
+use crate::error::{Error, ErrorKind, Result, join};
+use crate::fetch;
+use crate::meter::Meter;
+use crate::office::Office;
+use crate::opened_file::{Collected, OpenedFile, open_prefix, prefix_bytes};
+use crate::shipment::{OBJECTS_AT_ONCE, transfer_error};
+use crate::unpack::{Landing, unpack};
+use consign_model::{
+    Digest, Lane, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX, Seal,
+};
+use consign_seal::age;
+use consign_transfer::{DownloadJournal, Downloaded, Object, PartSink};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinSet;
+
+/// A pack may not be larger than this in the bucket: what compression and sealing add to the
+/// content that is allowed is far less.
+const PACK_SEALED_BYTES_MAX: u64 = 2 * PACK_CONTENT_BYTES_MAX + (32 << 20);
+
+/// What every object of a consignment has in common.
+struct Unloading {
+    office: Office,
+    lane: Lane,
+    manifest: Arc<Manifest>,
+    // None to verify without keeping anything.
+    partial: Option<Mutex<Partial>>,
+}
+
+/// Fetches, opens and checks every object. With a partial folder, the files are in it afterwards,
+/// complete and verified; it is given back for the commit.
+///
+/// Dropped or failed, it leaves the partial folder, from which the same call goes on.
+pub(crate) async fn unload_all(
+    office: &Office,
+    lane: &Lane,
+    manifest: &Arc<Manifest>,
+    partial: Option<Partial>,
+) -> Result<Option<Partial>> {
+    let unloading = Arc::new(Unloading {
+        office: office.clone(),
+        lane: lane.clone(),
+        manifest: Arc::clone(manifest),
+        partial: partial.map(Mutex::new),
+    });
+    let mut files: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, file) in manifest.files.iter().enumerate() {
+        files.entry(file.object.as_str()).or_default().push(index);
+    }
+    let mut waiting = (0..manifest.objects.len()).map(|object| {
+        let name = manifest.objects.get(object).map_or("", |object| object.name.as_str());
+        (object, files.get(name).cloned().unwrap_or_default())
+    });
+    let mut tasks = JoinSet::new();
+    loop {
+        while tasks.len() < OBJECTS_AT_ONCE
+            && let Some((object, files)) = waiting.next()
+        {
+            tasks.spawn(Arc::clone(&unloading).unload(object, files));
+        }
+        let Some(ended) = tasks.join_next().await else { break };
+        ended.map_err(join)??;
+    }
+    drop(tasks);
+    let unloading = Arc::into_inner(unloading)
+        .ok_or_else(|| Error::new(ErrorKind::Bug, "a task outlived its consignment"))?;
+    Ok(unloading.partial.map(|p| p.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+impl Unloading {
+    async fn unload(self: Arc<Self>, object: usize, files: Vec<usize>) -> Result<()> {
+        let lost = || Error::new(ErrorKind::Bug, "an object of the manifest was lost");
+        let object = self.manifest.objects.get(object).ok_or_else(lost)?;
+        if object.name.is_pack() {
+            self.unload_pack(object, &files).await?;
+        } else {
+            let file = files.first().and_then(|index| self.manifest.files.get(*index));
+            self.unload_file(object, file.ok_or_else(lost)?).await?;
+        }
+        self.office.progress.files_done(files.len() as u64);
+        Ok(())
+    }
+
+    async fn unload_file(&self, object: &ManifestObject, file: &ManifestFile) -> Result<()> {
+        if self.take_file(object, file, true).await? == Some(file.blake3) {
+            return Ok(());
+        }
+        // What an earlier run left may have been damaged since; what comes now cannot be.
+        if self.partial.is_some() && self.take_file(object, file, false).await? == Some(file.blake3)
+        {
+            return Ok(());
+        }
+        let message = format!("`{}` is not what the sender signed: its digest differs", file.path);
+        Err(Error::new(ErrorKind::Content, message))
+    }
+
+    /// Downloads and opens a file, and gives the digest of what it then holds.
+    async fn take_file(
+        &self,
+        object: &ManifestObject,
+        file: &ManifestFile,
+        resume: bool,
+    ) -> Result<Option<Digest>> {
+        let (open, mut journal) = match self.partial() {
+            Some(mut partial) => {
+                let path = partial.journal().join(format!("{}.jsonl", object.name));
+                if !resume {
+                    std::fs::remove_file(&path).map_err(|e| cannot_write(&path, e))?;
+                }
+                let journal = DownloadJournal::open(&path).map_err(|error| {
+                    Error::new(ErrorKind::Destination, "cannot remember a download").because(error)
+                })?;
+                (Some(partial.open_file(file)?), journal)
+            }
+            None => (None, DownloadJournal::in_memory()),
+        };
+        let sink = Arc::new(self.sink(object, file, open).await?);
+        let parts = Arc::clone(&sink) as Arc<dyn PartSink>;
+        self.download(object, sink.layout(), parts, &mut journal, file.size).await?;
+        if let (Some(partial), Some(open)) = (self.partial(), sink.file()) {
+            partial.finish_file(file, open)?;
+        }
+        Ok(sink.digest())
+    }
+
+    async fn sink(
+        &self,
+        object: &ManifestObject,
+        file: &ManifestFile,
+        open: Option<File>,
+    ) -> Result<OpenedFile> {
+        let buffers = self.office.engine.buffers();
+        if self.lane.seal == Seal::None {
+            check_size(object, file.size)?;
+            return OpenedFile::plain(file.size, open, buffers);
+        }
+        let prefix_bytes = prefix_bytes(file, object)?;
+        let name = self.office.object(&self.lane, &self.manifest.id, object.name.as_str());
+        let prefix = fetch::head(&self.office, &name, prefix_bytes).await;
+        let prefix = prefix.map_err(|error| missing(error, object))?;
+        let opener = open_prefix(&prefix, file.size, &self.office.keys.identities)
+            .map_err(|error| error.during(&format!("{} cannot be opened", object.name)))?;
+        OpenedFile::sealed(file.size, prefix_bytes, opener, open, buffers)
+    }
+
+    async fn unload_pack(self: &Arc<Self>, object: &ManifestObject, files: &[usize]) -> Result<()> {
+        if object.sealed_bytes > PACK_SEALED_BYTES_MAX {
+            let message = format!("the pack {} is too large to be one", object.name);
+            return Err(Error::new(ErrorKind::Manifest, message));
+        }
+        let collected = Arc::new(Collected::new(object.sealed_bytes)?);
+        let parts = Arc::clone(&collected) as Arc<dyn PartSink>;
+        let mut journal = DownloadJournal::in_memory();
+        self.download(object, collected.layout(), parts, &mut journal, 0).await?;
+        let (this, object, files) = (Arc::clone(self), object.clone(), files.to_vec());
+        let content =
+            tokio::task::spawn_blocking(move || this.open_pack(&object, &files, &collected.take()));
+        let content = content.await.map_err(join)??;
+        self.office.progress.advance(content);
+        Ok(())
+    }
+
+    /// Opens a pack and lands its files; gives how many bytes of content there were.
+    fn open_pack(&self, object: &ManifestObject, files: &[usize], sealed: &[u8]) -> Result<u64> {
+        if object.blake3.is_some_and(|digest| digest != Digest::of(sealed)) {
+            let message = format!("the object {} is not the one that was sent", object.name);
+            return Err(Error::new(ErrorKind::Content, message));
+        }
+        let files = files.iter().filter_map(|index| self.manifest.files.get(*index));
+        let mut files: Vec<&ManifestFile> = files.collect();
+        files.sort_by_key(|file| file.entry);
+        let opened;
+        let archive = match self.lane.seal {
+            Seal::None => sealed,
+            _ => {
+                opened = age::open_all(&self.office.keys.identities, sealed).map_err(|error| {
+                    Error::from(error).during(&format!("{} cannot be opened", object.name))
+                })?;
+                &opened
+            }
+        };
+        match self.partial() {
+            Some(mut partial) => unpack(&object.name, archive, &files, &mut *partial)?,
+            None => unpack(&object.name, archive, &files, &mut Nowhere)?,
+        }
+        Ok(files.iter().map(|file| file.size).sum())
+    }
+
+    async fn download(
+        &self,
+        object: &ManifestObject,
+        layout: consign_transfer::PartLayout,
+        sink: Arc<dyn PartSink>,
+        journal: &mut DownloadJournal,
+        content: u64,
+    ) -> Result<Downloaded> {
+        let name = self.office.object(&self.lane, &self.manifest.id, object.name.as_str());
+        let whole = Object {
+            bucket: name.bucket,
+            key: name.key,
+            version_id: None,
+            layout,
+            expected_bucket_owner: name.expected_bucket_owner,
+            customer_key: None,
+        };
+        let office = &self.office;
+        let meter = Meter::new(&office.progress, content, layout.object_bytes());
+        let progress: Arc<dyn consign_transfer::Progress> = meter.clone();
+        let s3 = office.cloud.s3();
+        let done =
+            office.engine.download(s3, &whole, sink, journal, &progress, &office.cancel).await;
+        let done =
+            done.map_err(|error| missing(transfer_error(error, "receive", &whole.key), object))?;
+        meter.complete();
+        Ok(done)
+    }
+
+    fn partial(&self) -> Option<MutexGuard<'_, Partial>> {
+        self.partial.as_ref().map(|partial| partial.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn check_size(object: &ManifestObject, expected: u64) -> Result<()> {
+    if object.sealed_bytes == expected {
+        return Ok(());
+    }
+    let message = format!("the object {} has another size than its file", object.name);
+    Err(Error::new(ErrorKind::Manifest, message))
+}
+
+/// An object that the manifest lists and the bucket does not hold.
+fn missing(error: Error, object: &ManifestObject) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            let message =
+                format!("the object {} is missing, which the manifest lists", object.name);
+            Error::new(ErrorKind::NotFound, message).because(error)
+        }
+        _ => error,
+    }
+}
+
+/// Checks a pack without keeping anything.
+struct Nowhere;
+
+impl Landing for Nowhere {
+    fn land(&mut self, file: &ManifestFile, content: &mut dyn Read) -> Result<()> {
+        let read = std::io::copy(content, &mut std::io::sink());
+        read.map(|_| ()).map_err(|error| {
+            let message = format!("the pack with `{}` is damaged", file.path);
+            Error::new(ErrorKind::Content, message).because(error)
+        })
+    }
+}
