@@ -37,7 +37,9 @@ pub type Watch<'a> = &'a mut (dyn FnMut(usize, &Step) -> ControlFlow<()> + Send)
 /// eventually consistent: S3 and KMS refuse policies naming a user they have not heard of yet.
 const PRINCIPAL_WAITS_SECONDS: [u64; 6] = [1, 2, 4, 8, 16, 29];
 
-/// Applies `plan`. Dropped half way, at most one call is in flight; plan and apply again.
+/// Applies `plan`. `told` are the keys of lanes in other parties' accounts that the plan was made
+/// with ([`crate::Observed::told`]); empty if there were none. Dropped half way, at most one call
+/// is in flight; plan and apply again.
 ///
 /// # Errors
 /// [`ErrorKind::Stale`] if the exchange file or the world is not what the plan saw,

@@ -1,0 +1,307 @@
+//! Plans carried out on the local cloud, which enforces what they write, and every party's
+//! requests judged by S3's answers.
+
+mod support;
+
+use consign_cloud::iam::CreateRole;
+use consign_cloud::s3::{GetObject, ListRequest, PutObject};
+use consign_cloud::sts::AssumeRole;
+use consign_cloud::{Cloud, Credentials, ErrorKind as CloudErrorKind, Settings};
+use consign_local::{Account, Running, ServeOptions, SystemClock};
+use consign_provision::prove::Documents;
+use consign_provision::{
+    Applied, Desired, Error, ErrorKind, Hands, Keys, Plan, Step, apply, observe, plan,
+    plan_destroy, prove,
+};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use support::{ROLES, desired, lane, party, users_in_one_account};
+use tempfile::TempDir;
+
+const ACCOUNTS: [&str; 2] = ["111111111111", "222222222222"];
+
+struct Place {
+    running: Running,
+    _root: TempDir,
+}
+
+impl Place {
+    async fn start() -> Place {
+        let root = TempDir::new().expect("a folder");
+        let running = consign_local::start(ServeOptions {
+            root: root.path().join("cloud"),
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            http: None,
+            region: "eu-west-1".to_owned(),
+            accounts: ACCOUNTS.map(|id| Account { id: id.to_owned() }).into(),
+            principals: Vec::new(),
+            clock: Arc::new(SystemClock),
+            observer: None,
+        });
+        Place { running: running.await.expect("the local cloud"), _root: root }
+    }
+
+    async fn cloud(&self, credentials: Credentials) -> Cloud {
+        let settings = Settings {
+            endpoint: Some(self.running.endpoint().to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            ca_bundle: Some(self.running.ca_path()),
+            explicit_credentials: Some(credentials),
+            ..Settings::default()
+        };
+        Cloud::connect(&settings).await.expect("a client")
+    }
+
+    async fn admin(&self, account: &str) -> Cloud {
+        let found = self.running.admin_credentials(account).expect("an administrator");
+        let (id, secret) = (found.access_key_id.clone(), found.secret_access_key.to_string());
+        self.cloud(Credentials::new(id, secret, None)).await
+    }
+
+    async fn hands(&self) -> Hands {
+        let mut hands = Hands::none();
+        for account in ACCOUNTS {
+            let cloud = self.admin(account).await;
+            let id = consign_model::AccountId::parse(account).expect("an account");
+            hands = hands.with(id, cloud);
+        }
+        hands
+    }
+
+    /// Makes the roles of `desired`, which their account's administrators may assume.
+    async fn make_roles(&self, desired: &Desired) {
+        for party in desired.parties.values().filter(|party| !party.is_user()) {
+            let trust = format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"AWS":"arn:aws:iam::{}:root"}}}}]}}"#,
+                party.account
+            );
+            let create = CreateRole {
+                path: party.principal.path().to_owned(),
+                name: party.principal.name().to_owned(),
+                trust_policy: trust,
+                ..CreateRole::default()
+            };
+            let admin = self.admin(party.account.as_ref()).await;
+            admin.iam().create_role(&create).await.expect("a role");
+        }
+    }
+
+    /// A client that signs as the party.
+    async fn party(&self, desired: &Desired, name: &str) -> Cloud {
+        let party = &desired.parties[&party(name)];
+        let admin = self.admin(party.account.as_ref()).await;
+        let credentials = if party.is_user() {
+            admin.iam().create_access_key(party.principal.name()).await.expect("a key")
+        } else {
+            let assume = AssumeRole {
+                role_arn: party.arn.clone(),
+                session_name: "test".to_owned(),
+                ..AssumeRole::default()
+            };
+            admin.sts().assume_role(&assume).await.expect("a session").credentials
+        };
+        self.cloud(credentials).await
+    }
+}
+
+async fn planned(desired: &Desired, hands: &Hands) -> Plan {
+    let observed = observe(desired, hands).await.expect("an observation");
+    plan(desired, &observed).expect("a plan")
+}
+
+/// Applies a plan, up to the step of that number.
+async fn attempt(
+    plan: &Plan,
+    desired: &Desired,
+    hands: &Hands,
+    told: &Keys,
+    stop: Option<usize>,
+) -> Result<Applied, Error> {
+    let mut watch = |number, _: &Step| match stop {
+        Some(stop) if number == stop => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    apply(plan, desired, hands, told, &mut watch).await
+}
+
+async fn carry_out(plan: &Plan, desired: &Desired, hands: &Hands) {
+    let applied = attempt(plan, desired, hands, &Keys::new(), None).await;
+    let applied = applied.map_err(|error| chain(&error)).expect("applied");
+    assert_eq!(applied.steps, plan.steps.len());
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn put(bucket: &str, key: &str) -> PutObject {
+    PutObject {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        body: b"a letter".to_vec().into(),
+        ..PutObject::default()
+    }
+}
+
+fn get(bucket: &str, key: &str) -> GetObject {
+    GetObject { bucket: bucket.to_owned(), key: key.to_owned(), ..GetObject::default() }
+}
+
+/// The two by two by {put, get, list, delete} matrix, asked of S3 itself.
+async fn check_matrix(place: &Place, desired: &Desired) {
+    let parties = [
+        ("acme", place.party(desired, "acme").await),
+        ("globex", place.party(desired, "globex").await),
+    ];
+    for lane in desired.lanes.values() {
+        let bucket = lane.bucket.as_ref();
+        for (name, cloud) in &parties {
+            let s3 = cloud.s3();
+            let (writes, reads) =
+                (lane.writer.party.as_ref() == *name, lane.writer.party.as_ref() != *name);
+            let check = |what: &str, allowed: bool, result: Result<(), consign_cloud::Error>| {
+                let what = format!("{name}: {what} on {}", lane.name);
+                match result {
+                    Ok(()) => assert!(allowed, "{what} was allowed"),
+                    Err(error) => {
+                        assert!(!allowed, "{what}: {}", chain(&error));
+                        assert_eq!(
+                            error.kind(),
+                            CloudErrorKind::AccessDenied,
+                            "{what}: {}",
+                            chain(&error)
+                        );
+                    }
+                }
+            };
+            let consignment = "01JD3V5Y7Q8R9SATBVCWDXEYFZ/000001.age";
+            check("put", writes, s3.put_object(put(bucket, "letter")).await.map(drop));
+            let once = PutObject { if_none_match: true, ..put(bucket, consignment) };
+            let first = s3.put_object(once).await.map(drop);
+            check("put into a consignment", writes, first);
+            check("overwrite", false, s3.put_object(put(bucket, consignment)).await.map(drop));
+            check("delete", false, s3.delete_object(bucket, "letter", None).await.map(drop));
+            let list = ListRequest { bucket: bucket.to_owned(), ..ListRequest::default() };
+            check("list", reads, s3.list_objects(&list).await.map(drop));
+            if writes {
+                let got = s3.get_object_bytes(&get(bucket, "letter"), 100).await;
+                check("get", false, got.map(drop));
+            }
+        }
+        let reads = |name: &str| lane.readers.iter().any(|reader| reader.party.as_ref() == name);
+        let (_, reader) = parties.iter().find(|(name, _)| reads(name)).expect("the reader");
+        let (bytes, _) =
+            reader.s3().get_object_bytes(&get(bucket, "letter"), 100).await.expect("the letter");
+        assert_eq!(bytes.as_ref(), b"a letter");
+    }
+}
+
+#[tokio::test]
+async fn what_is_applied_is_proved_and_enforced() {
+    for text in [ROLES.to_owned(), users_in_one_account(), ROLES.replace("role/", "user/")] {
+        let place = Place::start().await;
+        let desired = desired(&text);
+        place.make_roles(&desired).await;
+        let hands = place.hands().await;
+        let first = planned(&desired, &hands).await;
+        assert!(first.left.is_empty(), "{:#?}", first.left);
+        carry_out(&first, &desired, &hands).await;
+
+        let observed = observe(&desired, &hands).await.expect("an observation");
+        let again = plan(&desired, &observed).expect("a plan");
+        assert!(again.is_empty(), "{:#?}", again.steps);
+        let proof = prove(&desired, &Documents::observed(&desired, &observed)).expect("a proof");
+        let failures: Vec<String> = proof.failures().map(ToString::to_string).collect();
+        assert!(proof.holds() && proof.assumed.is_empty(), "{failures:#?}");
+        check_matrix(&place, &desired).await;
+        place.running.shutdown().await;
+    }
+}
+
+/// Stopped before every single call, and every plan made before that refused afterwards.
+#[tokio::test]
+async fn stopping_before_any_call_and_going_on_converges() {
+    let place = Place::start().await;
+    let desired = desired(&users_in_one_account());
+    let hands = place.hands().await;
+    let none = Keys::new();
+    let steps = planned(&desired, &hands).await.steps.len();
+    for stop in 0..steps {
+        let first = planned(&desired, &hands).await;
+        let error =
+            attempt(&first, &desired, &hands, &none, Some(stop)).await.expect_err("stopped");
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{}", chain(&error));
+        if stop > 0 {
+            // Stopped before its first step, unless it notices earlier.
+            let error = attempt(&first, &desired, &hands, &none, Some(0)).await.expect_err("stale");
+            assert_eq!(error.kind(), ErrorKind::Stale);
+        }
+        carry_out(&planned(&desired, &hands).await, &desired, &hands).await;
+        let rest = planned(&desired, &hands).await;
+        assert!(rest.is_empty(), "stopped before {stop}: {:#?}", rest.steps);
+        // Down again, stopped half way and taken up again.
+        let observed = observe(&desired, &hands).await.expect("an observation");
+        let down = plan_destroy(&desired, &observed).expect("a plan");
+        let stop = stop % down.steps.len();
+        assert!(attempt(&down, &desired, &hands, &none, Some(stop)).await.is_err());
+        let observed = observe(&desired, &hands).await.expect("an observation");
+        carry_out(&plan_destroy(&desired, &observed).expect("a plan"), &desired, &hands).await;
+        let observed = observe(&desired, &hands).await.expect("an observation");
+        assert!(plan_destroy(&desired, &observed).expect("a plan").is_empty());
+    }
+    place.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn destroying_refuses_while_objects_remain() {
+    let place = Place::start().await;
+    let desired = desired(&users_in_one_account());
+    let hands = place.hands().await;
+    carry_out(&planned(&desired, &hands).await, &desired, &hands).await;
+    let bucket = desired.lanes[&lane("to-client")].bucket.to_string();
+    let (acme, globex) =
+        (place.party(&desired, "acme").await, place.party(&desired, "globex").await);
+    acme.s3().put_object(put(&bucket, "letter")).await.expect("a letter");
+
+    let observed = observe(&desired, &hands).await.expect("an observation");
+    let down = plan_destroy(&desired, &observed).expect("a plan");
+    let error =
+        attempt(&down, &desired, &hands, &Keys::new(), None).await.expect_err("it holds a letter");
+    assert_eq!(error.kind(), ErrorKind::HoldsObjects, "{}", chain(&error));
+    assert!(error.to_string().contains(&bucket) && error.hint().is_some());
+    let denied = globex.s3().get_object_bytes(&get(&bucket, "letter"), 100).await;
+    assert_eq!(denied.expect_err("revoked").kind(), CloudErrorKind::AccessDenied);
+
+    // Taken back, the letter is there as before.
+    carry_out(&planned(&desired, &hands).await, &desired, &hands).await;
+    globex.s3().get_object_bytes(&get(&bucket, "letter"), 100).await.expect("the letter");
+    place.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_party_applies_its_half_with_its_own_hands() {
+    let place = Place::start().await;
+    let desired = desired(ROLES);
+    place.make_roles(&desired).await;
+    let acme = Hands::of(place.admin("111111111111").await).await.expect("hands");
+    let globex = Hands::of(place.admin("222222222222").await).await.expect("hands");
+
+    let first = planned(&desired, &acme).await;
+    let left: Vec<&str> = first.left.iter().map(|left| left.party.as_ref()).collect();
+    assert_eq!(left, ["globex"]);
+    carry_out(&first, &desired, &acme).await;
+
+    let keys = observe(&desired, &acme).await.expect("an observation").keys();
+    let observed = observe(&desired, &globex).await.expect("an observation").told(&keys);
+    let second = plan(&desired, &observed).expect("a plan");
+    assert_eq!(second.steps.len(), 1, "{:#?}", second.steps);
+    attempt(&second, &desired, &globex, &keys, None).await.expect("globex's half");
+    check_matrix(&place, &desired).await;
+    place.running.shutdown().await;
+}
