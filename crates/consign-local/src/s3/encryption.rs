@@ -196,7 +196,12 @@ impl Plan {
                     false => object_arn(&bucket.name, key),
                 };
                 let mut context = context.clone();
-                context.entry("aws:s3:arn".into()).or_insert(arn);
+                // Key policies trust this pair to say which object a key is for.
+                if context.get("aws:s3:arn").is_some_and(|given| *given != arn) {
+                    let message = "The encryption context may not name another aws:s3:arn";
+                    return Err(invalid_argument(message, CONTEXT, ""));
+                }
+                context.insert("aws:s3:arn".into(), arn);
                 let made = kms::generate_data_key_for_s3(&ask.state, &ask.call, kms_key, &context)?;
                 let (data_key, inner) = if *dual {
                     let first = fresh();

@@ -53,11 +53,13 @@ pub async fn handle(
 ) -> Result<Response<ResponseBody>, ApiError> {
     let Verified { call, mut body } = verified;
     lifecycle::sweep_if_due(&state, call.now_ms);
+    // Who asks before sending is answered before sending.
+    let waits = call.parts.headers.contains_key(http::header::EXPECT);
     let answer = match Ask::parse(state, call) {
         Ok(ask) => answer(&ask, &mut body).await.map_err(|error| about_path(error, &ask)),
         Err(error) => Err(error),
     };
-    if answer.is_err() {
+    if answer.is_err() && !waits {
         drain(&mut body).await;
     }
     answer

@@ -605,6 +605,12 @@ def kms_encryption():
     assert body(ADMIN.get_object(Bucket=name, Key="mp"))[-2:] == b"ab"
     put = ADMIN.put_object(Bucket=name, Key="override", ServerSideEncryption="AES256")
     assert put["ServerSideEncryption"] == "AES256" and "SSEKMSKeyId" not in put
+    context = lambda pairs: base64.b64encode(json.dumps(pairs).encode()).decode()
+    kms = dict(Bucket=name, Key="ctx", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    ADMIN.put_object(**kms, Body=b"c", SSEKMSEncryptionContext=context({"purpose": "judge"}))
+    assert body(ADMIN.get_object(Bucket=name, Key="ctx")) == b"c"
+    for wrong in [context({"aws:s3:arn": "arn:aws:s3:::other/k"}), context([1]), "!"]:
+        refused("InvalidArgument", ADMIN.put_object, **kms, SSEKMSEncryptionContext=wrong)
     KMS.disable_key(KeyId=key)
     refused(("KMS.DisabledException", "KMS.KMSInvalidStateException"), ADMIN.get_object,
             Bucket=name, Key="k")

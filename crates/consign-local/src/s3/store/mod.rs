@@ -30,6 +30,10 @@ pub(crate) use objects::{Condition, Deleted, Deletion, NewBlob, NewObject, NewSe
 pub(crate) use records::*;
 pub(crate) use uploads::{CompletedPart, Completion};
 
+/// What the database may keep in memory; its own default is a gigabyte, and the operating system
+/// keeps the file's pages anyway.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Why the store did not do it.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreError {
@@ -123,8 +127,12 @@ impl Store {
     /// Opens or makes the store under `root`, and removes what a crash left behind.
     pub fn open(root: &Path) -> std::io::Result<Store> {
         let folder = BlobFolder::open(&root.join("blobs"))?;
-        let database =
-            Database::create(root.join("objects.redb")).map_err(std::io::Error::other)?;
+        let database = redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create(root.join("objects.redb"))
+            .map_err(std::io::Error::other)?;
+        // The names of the two just made, before anything in them is acknowledged.
+        std::fs::File::open(root)?.sync_all()?;
         let database = Arc::new(database);
         let buckets = recover(&database, &folder).map_err(std::io::Error::other)?;
         let pins = Pins::default();

@@ -1,6 +1,8 @@
 //! Multipart uploads: parts arrive in any order and any number of times; completion makes an object
 //! of them without touching a byte.
 
+use std::collections::HashSet;
+
 use md5::{Digest, Md5};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
@@ -148,7 +150,8 @@ impl Store {
                 completion.condition.check(current)?;
                 let parts = parts_in(transaction, &id)?;
                 let new = assemble(upload, &parts, &completion)?;
-                let used: Vec<_> = new.segments.iter().map(|segment| segment.blob.id().0).collect();
+                let used: HashSet<_> =
+                    new.segments.iter().map(|segment| segment.blob.id().0).collect();
                 let unused = parts.iter().filter(|(_, part)| !used.contains(&part.blob));
                 garbage.blobs.extend(unused.map(|(_, part)| BlobId(part.blob)));
                 remove_upload(transaction, &bucket, &key, &id)?;
