@@ -209,3 +209,154 @@ impl Store {
         Ok(pager.page)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::s3::store::{
+        Bucket, Condition, DefaultEncryption, Deletion, NewObject, Object, Seal, Versioning,
+    };
+
+    fn bucket() -> Bucket {
+        Bucket {
+            name: "b".into(),
+            account: "111111111111".into(),
+            created_ms: 0,
+            versioning: Versioning::Enabled,
+            ownership: None,
+            policy: None,
+            public_access: None,
+            encryption: DefaultEncryption::default(),
+            tags: Vec::new(),
+            documents: BTreeMap::new(),
+            policy_cache: Default::default(),
+        }
+    }
+
+    fn nothing(content: u128) -> NewObject {
+        let object = Object {
+            content,
+            bytes: 0,
+            etag: String::new(),
+            seal: Seal::S3 { wrapped: Vec::new() },
+            checksum: None,
+            parts: None,
+            about: Default::default(),
+        };
+        NewObject { object, segments: Vec::new(), account: String::new(), modified_ms: 0 }
+    }
+
+    /// A store with these keys, in this order, each put or (`false`) deleted.
+    async fn store_of(root: &std::path::Path, writes: &[(Vec<u8>, bool)]) -> Store {
+        let store = Store::open(root).expect("open");
+        store.create_bucket(bucket()).await.expect("a bucket");
+        for (index, (key, puts)) in writes.iter().enumerate() {
+            if *puts {
+                let new = nothing(index as u128);
+                store.put_version("b", key, new, Condition::Always).await.expect("put");
+            } else {
+                let key = key.clone();
+                let deletion = Deletion { key, version_id: None, condition: Condition::Always };
+                let deleted = store.delete("b", vec![deletion], "", 0).await.expect("delete");
+                assert!(deleted.iter().all(Result::is_ok));
+            }
+        }
+        store
+    }
+
+    /// What a listing shows in all, worked out the slow way.
+    fn expected(keys: &BTreeSet<Vec<u8>>, prefix: &[u8], delimiter: &[u8]) -> Vec<Vec<u8>> {
+        let mut shown = BTreeSet::new();
+        for key in keys.iter().filter(|key| key.starts_with(prefix)) {
+            let rest = &key[prefix.len()..];
+            let cut = (0..rest.len())
+                .find(|at| !delimiter.is_empty() && rest[*at..].starts_with(delimiter));
+            match cut {
+                Some(cut) => shown.insert(key[..prefix.len() + cut + delimiter.len()].to_vec()),
+                None => shown.insert(key.clone()),
+            };
+        }
+        shown.into_iter().collect()
+    }
+
+    fn name<T>(listed: &Listed<T>) -> Vec<u8> {
+        match listed {
+            Listed::Entry { key, .. } => key.clone(),
+            Listed::Prefix(prefix) => prefix.clone(),
+        }
+    }
+
+    /// Few letters, so that prefixes, repeats and neighbours abound.
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop::sample::select(&[b'a', b'b', b'/', 0x00, 0xff][..]), 1..5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        #[test]
+        fn pages_joined_are_the_whole(
+            writes in prop::collection::vec((key(), prop::bool::weighted(0.8)), 1..30),
+            prefix in prop::collection::vec(prop::sample::select(&[b'a', b'/'][..]), 0..2),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+            let root = tempfile::tempdir().expect("a folder");
+            let store = runtime.block_on(store_of(root.path(), &writes));
+            let mut live = BTreeSet::new();
+            let mut versions = 0;
+            for (key, puts) in &writes {
+                if *puts { live.insert(key.clone()) } else { live.remove(key) };
+                versions += usize::from(key.starts_with(&prefix));
+            }
+            for delimiter in [&b""[..], b"/", b"a", b"/a"] {
+                for entries_max in [1, 2, 5, 1000] {
+                    let mut query = ListQuery {
+                        prefix: prefix.clone(),
+                        delimiter: delimiter.into(),
+                        entries_max,
+                        ..ListQuery::default()
+                    };
+                    let mut shown = Vec::new();
+                    loop {
+                        let page = store.list_objects("b", &query).expect("a page");
+                        prop_assert!(page.entries.len() <= entries_max);
+                        shown.extend(page.entries.iter().map(name));
+                        if !page.truncated {
+                            break;
+                        }
+                        prop_assert_eq!(page.entries.len(), entries_max);
+                        query.after = page.entries.last().map(name);
+                    }
+                    prop_assert_eq!(&shown, &expected(&live, &prefix, delimiter));
+                }
+            }
+            for entries_max in [1, 3, 1000] {
+                let mut query =
+                    ListQuery { prefix: prefix.clone(), entries_max, ..ListQuery::default() };
+                let mut seen = BTreeSet::new();
+                let mut latest = 0;
+                loop {
+                    let page = store.list_versions("b", &query).expect("a page");
+                    for listed in &page.entries {
+                        let Listed::Entry { key, value, latest: is_latest } = listed else {
+                            continue;
+                        };
+                        latest += usize::from(*is_latest);
+                        query.after = Some(key.clone());
+                        query.after_id = Some(value.id_text().to_owned());
+                        prop_assert!(seen.insert((key.clone(), value.id_text().to_owned())));
+                    }
+                    if !page.truncated {
+                        break;
+                    }
+                }
+                let keys: BTreeSet<_> = seen.iter().map(|(key, _)| key).collect();
+                prop_assert_eq!((seen.len(), latest), (versions, keys.len()));
+            }
+        }
+    }
+}
