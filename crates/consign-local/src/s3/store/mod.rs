@@ -303,3 +303,6 @@ fn recover(database: &Database, folder: &BlobFolder) -> Result<HashMap<String, A
     }
     Ok(buckets)
 }
+
+#[cfg(test)]
+mod tests;
