@@ -39,6 +39,8 @@ pub struct Call {
     pub now_ms: u64,
     /// Sixteen upper-case characters, answered as `x-amz-request-id`.
     pub request_id: String,
+    /// Set when the request came as a browser's form and was turned into a PUT: how to answer it.
+    pub form: Option<FormAnswer>,
     /// The service asked for, from the credential scope.
     pub service: Service,
     /// The path, percent-decoded as the signature was computed: for S3 `/bucket/key`.
@@ -79,6 +81,19 @@ impl Call {
         };
         (before != "s3" && !before.is_empty()).then_some(before)
     }
+}
+
+/// How a form upload wants to be answered.
+#[derive(Clone, Debug)]
+pub struct FormAnswer {
+    /// `success_action_status`: 204 (also the default), 201 or 200.
+    pub status: ::http::StatusCode,
+    /// `success_action_redirect`: answer 303 to there instead.
+    pub redirect: Option<String>,
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
 }
 
 /// How a request was signed.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderValue, Method, Request, Response};
+use ::http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,8 +22,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::call::{Call, Service, Verified};
-use crate::error::{ApiError, ResponseBody};
+use crate::call::{Call, FormAnswer, Service, Verified};
+use crate::error::{ApiError, ResponseBody, element, full};
+use crate::gate::uri::encode;
 use crate::gate::{self, Peer};
 use crate::iam::records::unique_id;
 use crate::moment;
@@ -34,7 +35,7 @@ use crate::{iam, kms, s3, sts};
 const CONNECTIONS_MAX: usize = 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Also the longest a kept-alive connection stays idle.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(60);
 /// Room for a session token with session policies, in a header and in a presigned query.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 100;
@@ -168,7 +169,10 @@ async fn answer(
         Err(turned) => (turned.service, Err(turned.error)),
         Ok(verified) => {
             served.caller.clone_from(&verified.call.caller.arn);
-            (verified.call.service, dispatch(state.clone(), verified).await)
+            served.path = what_is_asked(&verified).unwrap_or(served.path);
+            let (service, form) = (verified.call.service, verified.call.form.clone());
+            let outcome = dispatch(state.clone(), verified).await;
+            (service, outcome.map(|response| answer_form(response, form)))
         }
     };
     let mut response = outcome.unwrap_or_else(|error| {
@@ -190,6 +194,59 @@ async fn answer(
         observer(&served);
     }
     response
+}
+
+/// The answer to a PUT as the form that it came in wants it.
+fn answer_form(
+    mut response: Response<ResponseBody>,
+    form: Option<FormAnswer>,
+) -> Response<ResponseBody> {
+    let Some(form) = form.filter(|_| response.status().is_success()) else { return response };
+    let etag = response.headers().get("etag").and_then(|value| value.to_str().ok());
+    let etag = etag.unwrap_or_default().to_owned();
+    let path = format!("/{}/{}", form.bucket, encode(&form.key, true));
+    *response.status_mut() = form.status;
+    if let Some(redirect) = form.redirect {
+        let joint = if redirect.contains('?') { '&' } else { '?' };
+        let (bucket, key) = (encode(&form.bucket, false), encode(&form.key, false));
+        let etag = encode(&etag, false);
+        let target = format!("{redirect}{joint}bucket={bucket}&key={key}&etag={etag}");
+        if let Ok(target) = HeaderValue::from_str(&target) {
+            *response.status_mut() = StatusCode::SEE_OTHER;
+            response.headers_mut().insert(::http::header::LOCATION, target);
+        }
+    } else if let Ok(target) = HeaderValue::from_str(&path) {
+        response.headers_mut().insert(::http::header::LOCATION, target);
+    }
+    if response.status() == StatusCode::CREATED {
+        let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse>");
+        element(&mut xml, "Location", &path);
+        element(&mut xml, "Bucket", &form.bucket);
+        element(&mut xml, "Key", &form.key);
+        element(&mut xml, "ETag", &etag);
+        xml.push_str("</PostResponse>");
+        let content_type = HeaderValue::from_static("application/xml");
+        let headers = response.headers_mut();
+        headers.insert(::http::header::CONTENT_TYPE, content_type);
+        headers.remove(::http::header::CONTENT_LENGTH);
+        *response.body_mut() = full(xml);
+    }
+    response
+}
+
+/// The operation of a call whose path says nothing.
+fn what_is_asked(verified: &Verified) -> Option<String> {
+    let call = &verified.call;
+    match call.service {
+        Service::S3 => None,
+        Service::Kms => {
+            call.header("x-amz-target")?.strip_prefix("TrentService.").map(str::to_owned)
+        }
+        Service::Iam | Service::Sts => {
+            let form = iam::query::Form::read(call, verified.body.whole()?).ok()?;
+            Some(form.action().to_owned())
+        }
+    }
 }
 
 async fn dispatch(

@@ -33,7 +33,7 @@ pub struct Served {
     pub service: &'static str,
     /// The HTTP method.
     pub method: String,
-    /// The path, or `Action` for the other services.
+    /// The path of an S3 request, the operation of the other services.
     pub path: String,
     /// Who asked: an ARN, `anonymous`, or empty when the signature was refused.
     pub caller: String,

@@ -233,7 +233,7 @@ async fn iam_refuses_what_makes_no_sense() {
     answer.expect("two megabytes", 400, "RequestEntityTooLarge");
 }
 
-fn trust(principal: &str, condition: Value) -> String {
+fn trust(principal: &str, condition: &Value) -> String {
     json!({
         "Version": "2012-10-17",
         "Statement": [{
@@ -254,7 +254,7 @@ async fn roles_trust_whom_they_name() {
         ("Action", "CreateRole"),
         ("RoleName", "reader"),
         ("Path", "/team/"),
-        ("AssumeRolePolicyDocument", &trust(&root_of(GLOBEX), external)),
+        ("AssumeRolePolicyDocument", &trust(&root_of(GLOBEX), &external)),
     ];
     accounts.iam(&role).await.expect_ok();
     let arn = format!("arn:aws:iam::{ACME}:role/team/reader");

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::chunked::{ChunkDecoder, Step, incomplete};
+use super::form::FileDecoder;
 use crate::error::ApiError;
 
 /// A peer that sends nothing for so long has gone away or means harm.
@@ -42,6 +43,8 @@ pub enum Check {
     Sha256(Box<Context>, String),
     /// By chunks.
     Chunked(Box<ChunkDecoder>),
+    /// As the file of a form, whose policy was checked.
+    Form(Box<FileDecoder>),
 }
 
 enum Source {
@@ -83,9 +86,18 @@ impl Body {
     }
 
     /// The length of the payload as declared (`x-amz-decoded-content-length`, else
-    /// `Content-Length`); enforced while reading. `None` when the client sent neither.
+    /// `Content-Length`); enforced while reading. For the file of a form, whose end is in the form,
+    /// at most so much. `None` when the client sent neither.
     pub fn decoded_bytes(&self) -> Option<u64> {
         self.decoded_bytes
+    }
+
+    /// The body, if it is already here and nothing was read of it.
+    pub fn whole(&self) -> Option<&Bytes> {
+        match &self.source {
+            Source::Whole(bytes) => bytes.as_ref(),
+            _ => None,
+        }
     }
 
     /// The next decoded bytes; `None` at the end, when everything was verified. After an error the
@@ -99,6 +111,13 @@ impl Body {
             self.over = true;
         }
         next.transpose()
+    }
+
+    /// From here on the body is the file of a form: what was read of it already, and what comes.
+    pub(super) fn read_file(&mut self, decoder: FileDecoder, begun: Bytes, at_most: Option<u64>) {
+        self.check = Check::Form(Box::new(decoder));
+        self.pending = begun;
+        self.decoded_bytes = at_most;
     }
 
     /// Trailing headers (`x-amz-checksum-…`), once [`Body::next`] returned `None`. A trailer that
@@ -132,10 +151,15 @@ impl Body {
                     Step::NeedMore | Step::Done => {}
                 }
             }
+            if let Check::Form(decoder) = &mut self.check
+                && let Some(data) = decoder.step(&mut self.pending)?
+            {
+                return Ok(Some(data));
+            }
             let Some(bytes) = self.read().await? else { return self.finish().map(|()| None) };
             self.read_bytes += bytes.len() as u64;
             match &mut self.check {
-                Check::Chunked(_) => self.pending = bytes,
+                Check::Chunked(_) | Check::Form(_) => self.pending = bytes,
                 Check::Sha256(hash, _) => {
                     hash.update(&bytes);
                     return Ok(Some(bytes));
@@ -178,6 +202,7 @@ impl Body {
                 let computed = hex::encode(hash.finish());
                 if computed == signed { Ok(()) } else { Err(hash_mismatch(&signed, &computed)) }
             }
+            Check::Form(decoder) => decoder.finish(),
             Check::Chunked(mut decoder) => {
                 if decoder.step(&mut self.pending)? != Step::Done {
                     return Err(incomplete("the last chunk is missing"));

@@ -13,6 +13,8 @@
 pub mod body;
 pub mod chunked;
 pub mod claim;
+pub mod form;
+pub mod post_policy;
 pub mod refusal;
 pub mod signature;
 pub mod signer;
@@ -91,6 +93,7 @@ pub async fn admit(
         source_ip: peer.source_ip,
         now_ms,
         request_id,
+        form: None,
         service,
         path,
         query,
@@ -114,6 +117,12 @@ async fn check(
     let Some(claim) = claim else {
         if call.service != Service::S3 {
             return Err(Refusal::Missing.into());
+        }
+        if let Some(boundary) = form::boundary(call) {
+            let wire_bytes = incoming.size_hint().exact();
+            let may_drain = !call.parts.headers.contains_key(::http::header::EXPECT);
+            let body = Body::incoming(incoming, Check::None, wire_bytes, may_drain);
+            return form::admit(state, call, body, &boundary).await;
         }
         call.content_sha256 = call.header("x-amz-content-sha256").map(str::to_owned);
         return s3_body(call, incoming, None);

@@ -87,10 +87,11 @@ fn dispatch(ask: &Ask<'_>, action: &str) -> Result<Option<String>, ApiError> {
         }
         "ListSigningCertificates" => ask.empty_list(Kind::User, "Certificates"),
         "ListMFADevices" => ask.empty_list(Kind::User, "MFADevices"),
-        "ListAccountAliases" => {
-            ask.permit("*")?;
-            Ok(Some(empty("AccountAliases")))
-        }
+        "ListAccountAliases" => ask.empty_account_list("AccountAliases"),
+        "ListGroups" => ask.empty_account_list("Groups"),
+        "ListPolicies" => ask.empty_account_list("Policies"),
+        "ListOpenIDConnectProviders" => ask.empty_account_list("OpenIDConnectProviderList"),
+        "ListSAMLProviders" => ask.empty_account_list("SAMLProviderList"),
         other => Err(query::unknown_action(other)),
     }
 }
@@ -153,6 +154,11 @@ impl Ask<'_> {
         let name = self.form.required(parameter)?;
         entities::check_name(name)?;
         Ok(name.to_owned())
+    }
+
+    fn empty_account_list(&self, field: &str) -> Result<Option<String>, ApiError> {
+        self.permit("*")?;
+        Ok(Some(empty(field)))
     }
 
     fn empty_list(&self, kind: Kind, field: &str) -> Result<Option<String>, ApiError> {

@@ -190,7 +190,7 @@ fn credentials_xml(state: &State, session: &Session) -> Result<String, ApiError>
 
 fn session_policies(form: &Form) -> Result<Vec<String>, ApiError> {
     if !form.list("PolicyArns.member").is_empty() || form.get("PolicyArns.member.1.arn").is_some() {
-        return Err(ApiError::not_implemented("PolicyArns: managed policies are, and this"));
+        return Err(ApiError::not_implemented("PolicyArns"));
     }
     let Some(text) = form.get("Policy") else { return Ok(Vec::new()) };
     if text.chars().count() > SESSION_POLICY_CHARS_MAX {

@@ -1,8 +1,10 @@
 """boto3 against IAM, STS and KMS of a local cloud: every assertion is botocore's reading of an answer."""
 
 import json
+import os
 
 import boto3
+import urllib3
 from botocore.exceptions import ClientError
 
 ACCOUNT = "111111111111"
@@ -132,6 +134,33 @@ def keys(kms):
     refused("NotFoundException", kms.describe_key, KeyId="alias/consign/a/b")
 
 
+def forms(s3):
+    s3.create_bucket(Bucket="forms", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    http = urllib3.PoolManager(ca_certs=os.environ["AWS_CA_BUNDLE"])
+    post = s3.generate_presigned_post(
+        "forms",
+        "in/${filename}",
+        Fields={"Content-Type": "text/plain", "success_action_status": "201"},
+        Conditions=[["content-length-range", 1, 100], {"Content-Type": "text/plain"}, {"success_action_status": "201"}],
+        ExpiresIn=60,
+    )
+
+    def send(content, **changed):
+        fields = {**post["fields"], **changed, "file": ("a b.txt", content)}
+        return http.request("POST", post["url"], fields=fields)
+
+    answer = send(b"hello")
+    assert answer.status == 201 and b"<Key>in/a b.txt</Key>" in answer.data, answer.data
+    stored = s3.get_object(Bucket="forms", Key="in/a b.txt")
+    assert stored["Body"].read() == b"hello" and stored["ContentType"] == "text/plain", stored
+    assert b"EntityTooLarge" in send(b"x" * 101).data
+    assert b"EntityTooSmall" in send(b"").data
+    assert b"Policy Condition failed" in send(b"x", key="out/x").data
+    assert b"Extra input fields" in send(b"x", acl="public-read").data
+    assert b"SignatureDoesNotMatch" in send(b"x", **{"x-amz-signature": "0" * 64}).data
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket="forms")["Contents"]] == ["in/a b.txt"]
+
+
 def main():
     session = boto3.Session()
     iam, sts, kms = (session.client(name) for name in ("iam", "sts", "kms"))
@@ -139,6 +168,7 @@ def main():
     users(iam)
     roles(iam, sts)
     keys(kms)
+    forms(session.client("s3"))
     print("content")
 
 
