@@ -331,14 +331,14 @@ async fn part_range(
 
 /// What a `Range` header asks of a content of some length.
 #[derive(Debug, PartialEq, Eq)]
-enum RangeAsked {
+pub(super) enum RangeAsked {
     /// Not a range that S3 understands: ignored.
     Whole,
     Bytes(Range<u64>),
     Beyond,
 }
 
-fn parse_range(text: &str, bytes: u64) -> RangeAsked {
+pub(super) fn parse_range(text: &str, bytes: u64) -> RangeAsked {
     let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-'))
     else {
         return RangeAsked::Whole;

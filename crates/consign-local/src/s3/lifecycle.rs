@@ -91,6 +91,11 @@ pub(super) async fn put(ask: &Ask, bucket: &Bucket, document: &[u8]) -> Answer {
     update(ask, bucket, move |bucket| drop(bucket.documents.insert("lifecycle".into(), text))).await
 }
 
+/// Reads a document as `put` does: for fuzzing.
+pub(super) fn read(document: &[u8]) {
+    let _ = Node::parse(document, "LifecycleConfiguration").and_then(|root| read_rules(&root));
+}
+
 fn read_rules(root: &Node) -> Result<Vec<Rule>, ApiError> {
     root.only(&["Rule"])?;
     if root.children.is_empty() || root.children.len() > RULES_MAX {

@@ -157,3 +157,25 @@ async fn answer_object(ask: &Ask, body: &mut Body) -> Answer {
         _ => Err(settings::method_not_allowed()),
     }
 }
+
+/// What reads bytes that strangers wrote, for fuzzing: none of it may panic or take long.
+#[doc(hidden)]
+pub mod fuzzing {
+    /// A request document of every kind.
+    pub fn document(document: &[u8]) {
+        for root in ["Delete", "Tagging", "LifecycleConfiguration"] {
+            let _ = super::xml::Node::parse(document, root);
+        }
+        let _ = super::about::parse_tag_document(document, 10);
+        super::lifecycle::read(document);
+        super::settings::read_as_any(document);
+    }
+
+    /// Headers with a grammar of their own.
+    pub fn header(text: &str) {
+        let _ = super::get::parse_range(text, 1000);
+        let _ = super::get::names_etag(text, "etag");
+        let _ = super::about::parse_tag_header(text);
+        let _ = super::response::parse_http_date(text);
+    }
+}

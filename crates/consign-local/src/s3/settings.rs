@@ -300,6 +300,14 @@ fn check_statements(text: &str, bucket: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Reads a document as each setting that has one: for fuzzing.
+pub(super) fn read_as_any(document: &[u8]) {
+    let _ = read_public_access_block(document);
+    let _ = read_ownership_controls(document);
+    let _ = read_encryption(document);
+    let _ = read_versioning(document);
+}
+
 const BLOCKS: [&str; 4] =
     ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"];
 
