@@ -185,6 +185,7 @@ impl Engine {
     /// Tries a request until it succeeds, cannot, or the tries are used up.
     pub(crate) async fn attempts<T, F>(
         &self,
+        store: &impl Store,
         progress: &dyn Progress,
         mut attempt: impl FnMut() -> F,
     ) -> Attempted<T>
@@ -207,7 +208,7 @@ impl Engine {
             };
             unclear |= error.is_ambiguous();
             progress.retrying(&error, wait);
-            tokio::time::sleep(wait).await;
+            store.wait(wait).await;
         }
     }
 }

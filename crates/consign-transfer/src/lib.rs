@@ -24,6 +24,8 @@ mod engine;
 mod error;
 mod journal;
 mod layout;
+#[cfg(test)]
+mod sim;
 mod store;
 pub mod upload;
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::ops::Range;
+use std::time::Duration;
 
 use consign_cloud::s3::{
     CompleteMultipart, GetObject, Head, ListedPart, MultipartTarget, PutDone, PutObject, RangeRead,
@@ -10,6 +11,8 @@ use consign_cloud::s3::{
 use consign_cloud::{Error, S3};
 
 pub(crate) trait Store: Clone + Send + Sync + 'static {
+    /// Lets time pass: here too, so that a simulated server comes with a simulated clock.
+    fn wait(&self, time: Duration) -> impl Future<Output = ()> + Send;
     fn put(&self, put: PutObject) -> impl Future<Output = Result<PutDone, Error>> + Send;
     fn create(
         &self,
@@ -53,6 +56,10 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
 }
 
 impl Store for S3 {
+    async fn wait(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
     async fn put(&self, put: PutObject) -> Result<PutDone, Error> {
         self.put_object(put).await
     }

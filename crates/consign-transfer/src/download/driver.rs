@@ -187,7 +187,7 @@ impl<S: Store> Driver<'_, S> {
             // Each try has the buffer to itself and gives it back.
             let buffer = tokio::sync::Mutex::new(engine.buffers().take(len));
             let fetched = engine
-                .attempts(progress.as_ref(), || async {
+                .attempts(&store, progress.as_ref(), || async {
                     let mut buffer = buffer.lock().await;
                     store.fetch(&object, range.clone(), &mut buffer).await
                 })

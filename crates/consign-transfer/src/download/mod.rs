@@ -2,6 +2,8 @@
 
 pub(crate) mod driver;
 pub mod machine;
+#[cfg(test)]
+mod tests;
 
 use consign_cloud::s3::CustomerKey;
 

@@ -83,7 +83,7 @@ pub(crate) async fn abandon<S: Store>(
         (begun, machine.upload_id(), machine.done())
     {
         let target = MultipartTarget { bucket, key, ..MultipartTarget::default() };
-        let aborted = engine.attempts(&crate::Silent, || store.abort(&target, id)).await;
+        let aborted = engine.attempts(store, &crate::Silent, || store.abort(&target, id)).await;
         aborted.result.map_err(|error| cloud(&target.key, error))?;
     }
     journal.clear()
@@ -223,7 +223,7 @@ impl<S: Store> Driver<'_, S> {
     /// Carries out one effect; gives the result when it was the last.
     async fn perform(&mut self, effect: Effect) -> Result<Option<Uploaded>, Error> {
         match effect {
-            Effect::Sweep => self.sweep(None).await,
+            Effect::Sweep => self.sweep().await,
             Effect::Create => self.create().await?,
             Effect::List => self.list().await?,
             Effect::Read(number) => self.read(number),
@@ -251,13 +251,13 @@ impl<S: Store> Driver<'_, S> {
     async fn create(&mut self) -> Result<(), Error> {
         let begun = self
             .engine
-            .attempts(self.progress.as_ref(), || self.store.create(&self.multipart))
+            .attempts(self.store, self.progress.as_ref(), || self.store.create(&self.multipart))
             .await;
         let upload_id = begun.result.map_err(|error| cloud(&self.target.key, error))?;
-        self.happened(Event::Created { upload_id: upload_id.clone() })?;
+        self.happened(Event::Created { upload_id })?;
         self.sync().await?;
         if begun.unclear {
-            self.sweep(Some(&upload_id)).await;
+            self.sweep().await;
         }
         Ok(())
     }
@@ -265,10 +265,16 @@ impl<S: Store> Driver<'_, S> {
     /// Aborts uploads to our key that are not ours to continue: of a run that died between S3's
     /// answer and the journal, or whose answer was lost. A writer often may not list uploads;
     /// then the bucket's lifecycle rule is what removes them.
-    async fn sweep(&self, keep: Option<&str>) {
+    async fn sweep(&self) {
         let Ok(uploads) = self.store.uploads(&self.multipart).await else { return };
+        let keep = self.machine.upload_id();
         for upload in uploads.iter().filter(|id| Some(id.as_str()) != keep) {
-            let _ = self.store.abort(&self.multipart, upload).await;
+            let _ = self
+                .engine
+                .attempts(self.store, self.progress.as_ref(), || {
+                    self.store.abort(&self.multipart, upload)
+                })
+                .await;
         }
     }
 
@@ -276,7 +282,7 @@ impl<S: Store> Driver<'_, S> {
         let Some(id) = self.machine.upload_id() else { return Ok(()) };
         let listed = self
             .engine
-            .attempts(self.progress.as_ref(), || self.store.parts(&self.multipart, id))
+            .attempts(self.store, self.progress.as_ref(), || self.store.parts(&self.multipart, id))
             .await;
         let listed = match listed.result {
             Ok(listed) => listed,
@@ -332,7 +338,7 @@ impl<S: Store> Driver<'_, S> {
             let InHand { part, share } = in_hand;
             let bytes = part.bytes.len() as u64;
             let sent = engine
-                .attempts(progress.as_ref(), || {
+                .attempts(&store, progress.as_ref(), || {
                     store.send_part(&target, &upload_id, request(&target, number, &part))
                 })
                 .await;
@@ -367,7 +373,7 @@ impl<S: Store> Driver<'_, S> {
             .collect();
         let completed = self
             .engine
-            .attempts(self.progress.as_ref(), || {
+            .attempts(self.store, self.progress.as_ref(), || {
                 let complete = CompleteMultipart {
                     parts: parts.clone(),
                     checksum_crc64nvme: crc.clone(),
@@ -423,7 +429,10 @@ impl<S: Store> Driver<'_, S> {
             customer_key,
             ..GetObject::default()
         };
-        let head = self.engine.attempts(self.progress.as_ref(), || self.store.head(&object)).await;
+        let head = self
+            .engine
+            .attempts(self.store, self.progress.as_ref(), || self.store.head(&object))
+            .await;
         let probe = match head.result {
             Ok(head) if head.bytes == self.layout.object_bytes() => {
                 Probe::There { version_id: head.version_id }
@@ -443,12 +452,18 @@ impl<S: Store> Driver<'_, S> {
         self.tasks.shutdown().await;
         let _ = self
             .engine
-            .attempts(self.progress.as_ref(), || self.store.abort(&self.multipart, id))
+            .attempts(self.store, self.progress.as_ref(), || self.store.abort(&self.multipart, id))
             .await;
     }
 
     /// Leaves things so that another run can go on, or so that nothing is left.
     async fn leave(&mut self, hopeless: bool) {
+        // What has arrived meanwhile need not be sent again.
+        while let Some(Ok(Done::Events(events))) = self.tasks.try_join_next() {
+            for event in events.into_iter().filter(|event| matches!(event, Event::Sent { .. })) {
+                let _ = self.happened(event);
+            }
+        }
         if hopeless || !self.journal.is_durable() {
             self.abort().await;
             // The caller begins anew; if this fails, the next run aborts the same upload again.

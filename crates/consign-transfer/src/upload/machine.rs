@@ -144,7 +144,7 @@ pub enum Probe {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Abort uploads to this key that no journal knows.
+    /// Abort uploads to this key other than the one the journal knows.
     Sweep,
     /// Begin an upload; answer with `Created`.
     Create,
@@ -324,8 +324,9 @@ impl Upload {
             self.doubt = Doubt::EarlierRun;
         }
         match self.upload_id {
-            Some(_) if self.completing => vec![Effect::Complete],
-            Some(_) => vec![Effect::List],
+            // Entity tags that only a list told are not in the journal: then list again.
+            Some(_) if self.completing && self.all_sent() => vec![Effect::Complete],
+            Some(_) => vec![Effect::Sweep, Effect::List],
             None => vec![Effect::Sweep, Effect::Create],
         }
     }
@@ -409,10 +410,14 @@ impl Upload {
         vec![Effect::Forget, Effect::Create]
     }
 
+    fn all_sent(&self) -> bool {
+        self.parts.iter().all(|part| part.etag.is_some())
+    }
+
     /// The next parts to read, as many as the window holds; or the end.
     fn advance(&mut self) -> Vec<Effect> {
         let Some(window) = self.window else { return Vec::new() };
-        if self.parts.iter().all(|part| part.etag.is_some()) {
+        if self.all_sent() {
             return vec![Effect::Commit];
         }
         let mut room =

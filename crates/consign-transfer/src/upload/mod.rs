@@ -3,6 +3,8 @@
 pub(crate) mod driver;
 pub mod machine;
 mod single;
+#[cfg(test)]
+mod tests;
 
 use consign_cloud::s3::Encryption;
 use serde::{Deserialize, Serialize};

@@ -46,7 +46,7 @@ impl<S: Store> Driver<'_, S> {
         let checksum = self.machine.crc64nvme().map(|crc| crc.to_string());
         let put = self
             .engine
-            .attempts(self.progress.as_ref(), || {
+            .attempts(self.store, self.progress.as_ref(), || {
                 let (sender, receiver) = mpsc::channel(pieces.len().max(1));
                 for piece in &pieces {
                     // The channel has room for all of them.
@@ -99,7 +99,7 @@ impl<S: Store> Driver<'_, S> {
             let repeat = error.is_retryable().then(|| backoff.after(error.kind())).flatten();
             let Some(wait) = repeat else { return Ok(Err(error)) };
             self.progress.retrying(&error, wait);
-            tokio::time::sleep(wait).await;
+            self.store.wait(wait).await;
         }
     }
 
