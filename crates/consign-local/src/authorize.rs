@@ -128,9 +128,12 @@ impl Question<'_> {
             add_s3_keys(&mut context, call);
         }
         for (index, (key, _)) in self.facts.iter().enumerate() {
-            let seen_before = self.facts.iter().take(index).any(|(other, _)| other == key);
+            // Keys are the same whatever their case: two spellings are one key with two values, so
+            // that neither hides the other.
+            let is_same = |(other, _): &&(String, String)| other.eq_ignore_ascii_case(key);
+            let seen_before = self.facts.iter().take(index).any(|fact| is_same(&fact));
             if !seen_before {
-                let same = self.facts.iter().filter(|(other, _)| other == key);
+                let same = self.facts.iter().filter(is_same);
                 context.insert_many(key, same.map(|(_, value)| value.clone()));
             }
         }

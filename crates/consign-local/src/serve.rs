@@ -228,8 +228,14 @@ fn open_root(options: &ServeOptions, endpoint: &str) -> Result<Opened, Error> {
     let lock = lock(&root.join("lock"))?;
     let tls = tls::server_config(&root)?;
     let master = root.join("master.key");
-    let vault = Vault::open_or_create(&master).map_err(storage(&master))?;
     let meta = root.join("meta.redb");
+    if meta.exists() && !master.exists() {
+        // A new key would open nothing of what is there.
+        let why =
+            format!("{} is missing, and everything here is sealed under it", master.display());
+        return Err(Error::new(ErrorKind::Storage, why));
+    }
+    let vault = Vault::open_or_create(&master).map_err(storage(&master))?;
     let ledger = Arc::new(Ledger::open(&meta).map_err(storage(&meta))?);
     let state = Arc::new(State {
         vault,

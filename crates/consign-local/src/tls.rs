@@ -113,6 +113,7 @@ fn issue(
 fn authority(root: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
     let (key_path, certificate_path) = (root.join("ca.key"), root.join("ca.pem"));
     let params = authority_params().map_err(tls("the certificate authority's terms"))?;
+    let mut certificate_fits = certificate_path.exists();
     let key = match std::fs::read_to_string(&key_path).map(Zeroizing::new) {
         Ok(pem) => {
             let why = format!("{} is not a private key", key_path.display());
@@ -122,11 +123,12 @@ fn authority(root: &Path) -> Result<Issuer<'static, KeyPair>, Error> {
             let key = KeyPair::generate().map_err(tls("the authority's key cannot be made"))?;
             let pem = Zeroizing::new(key.serialize_pem());
             write_private(&key_path, pem.as_bytes()).map_err(storage(&key_path))?;
+            certificate_fits = false;
             key
         }
         Err(error) => return Err(storage(&key_path)(error)),
     };
-    if !certificate_path.exists() {
+    if !certificate_fits {
         let certificate =
             params.self_signed(&key).map_err(tls("the authority's certificate cannot be made"))?;
         write_private(&certificate_path, certificate.pem().as_bytes())

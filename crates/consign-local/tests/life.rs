@@ -58,6 +58,34 @@ async fn one_root_has_one_server() {
 }
 
 #[tokio::test]
+async fn a_damaged_root_is_an_error_and_stays_as_it_is() {
+    let cloud = Cloud::start().await;
+    let (root, clock) = (cloud.root.clone(), cloud.clock.clone());
+    let folder = cloud.running.root().to_owned();
+    cloud.running.shutdown().await;
+    let whole = |name: &str| std::fs::read(folder.join(name)).expect(name);
+    for (name, damage) in [
+        ("master.key", None),
+        ("master.key", Some(b"short".to_vec())),
+        ("ca.key", Some(b"not a key".to_vec())),
+        ("meta.redb", Some(vec![7; 4096])),
+        ("objects.redb", Some(b"not a database".to_vec())),
+    ] {
+        let good = whole(name);
+        match &damage {
+            Some(bytes) => std::fs::write(folder.join(name), bytes).expect(name),
+            None => std::fs::remove_file(folder.join(name)).expect(name),
+        }
+        let error = start(options(&root, clock.clone())).await.err().expect(name);
+        assert_eq!(error.kind(), ErrorKind::Storage, "{name}: {error}");
+        assert!(error.to_string().contains(name) || name == "objects.redb", "{name}: {error}");
+        assert_eq!(std::fs::read(folder.join(name)).ok(), damage, "{name} was touched");
+        std::fs::write(folder.join(name), good).expect(name);
+    }
+    Cloud::start_in(root, START_MS).await;
+}
+
+#[tokio::test]
 async fn options_that_make_no_sense_are_refused() {
     let root = tempfile::tempdir().expect("a folder");
     let good = || options(&root, Arc::new(SystemClock));

@@ -439,6 +439,17 @@ async fn a_key_trusts_nobody_but_whom_its_policy_names() {
     let answer = accounts.cloud.kms(&as_bob, "Encrypt", encrypt.clone()).await;
     answer.expect("not through S3", 400, "AccessDeniedException");
 
+    // KMS tolerates what other services do not: a Sid twice.
+    let twice = statement("Admin", &root_of(ACME), json!("kms:Encrypt"), json!({}));
+    put(&[&admin, &twice]).await.expect_ok();
+    accounts.cloud.kms(&as_bob, "Encrypt", encrypt.clone()).await.expect_ok();
+
+    // A second spelling of a context key does not hide the first.
+    let mut spelled = encrypt.clone();
+    spelled["EncryptionContext"]["LANE"] = json!("b");
+    let answer = accounts.cloud.kms(&as_bob, "Encrypt", spelled).await;
+    answer.expect("two spellings", 400, "ValidationException");
+
     // Across accounts both sides must allow, and government of the key is never offered.
     let answer = accounts.kms(GLOBEX, "Encrypt", encrypt.clone()).await;
     answer.expect("another account", 400, "AccessDeniedException");

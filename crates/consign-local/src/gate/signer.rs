@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use crate::call::Caller;
 use crate::error::ApiError;
 use crate::iam::records::{Entity, Kind};
-use crate::policy::{Policy, Principal};
+use crate::policy::{Policy, PolicyKind, Principal};
 use crate::state::State;
 use crate::sts::Session;
 
@@ -112,7 +112,7 @@ fn by_token(state: &State, id: &str, token: &str, now_ms: u64) -> Result<Signer,
     }
     describe(&mut caller, &entity, id)?;
     let policies: Result<Arc<[Policy]>, _> =
-        session.policies.iter().map(|text| Policy::parse(text)).collect();
+        session.policies.iter().map(|text| Policy::parse_as(PolicyKind::Identity, text)).collect();
     caller.session =
         policies.map_err(|refusal| ApiError::internal(format!("a session policy: {refusal}")))?;
     if !session.tags.is_empty() {

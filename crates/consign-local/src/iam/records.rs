@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyKind};
 
 /// A user or role of an account, under a path, with inline policies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,8 +92,11 @@ impl Entity {
         if let Some(parsed) = self.parsed.get() {
             return Ok(parsed.clone());
         }
-        let parsed: Result<Arc<[Policy]>, _> =
-            self.policies.values().map(|text| Policy::parse(text)).collect();
+        let parsed: Result<Arc<[Policy]>, _> = self
+            .policies
+            .values()
+            .map(|text| Policy::parse_as(PolicyKind::Identity, text))
+            .collect();
         // Documents are checked when they are put; one that no longer parses must not be skipped,
         // since it may hold the Deny.
         let parsed = parsed.map_err(|refusal| {

@@ -10,7 +10,7 @@
 //! The encryption context and the head of the blob are authenticated, not stored: without the same
 //! context the blob does not open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -21,6 +21,20 @@ use crate::vault::{Vault, open_under, seal_under};
 
 /// What a ciphertext is bound to: `aws:s3:arn` and whatever the caller adds.
 pub type EncryptionContext = BTreeMap<String, String>;
+
+const CONTEXT_BYTES_MAX: usize = 8192;
+
+/// Refuses contexts that are too long, and those with keys that differ in case only: condition keys
+/// do not tell them apart, so one could hide the other from a policy.
+pub(super) fn check_context(context: &EncryptionContext) -> Result<(), Fault> {
+    let bytes: usize = context.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let folded: BTreeSet<String> = context.keys().map(|key| key.to_lowercase()).collect();
+    if bytes > CONTEXT_BYTES_MAX || folded.len() != context.len() {
+        let why = "The encryption context is too long, or has keys that differ in case only.";
+        return Err(Fault::Validation(why.to_owned()));
+    }
+    Ok(())
+}
 
 const FORMAT: u8 = 1;
 const HEAD_BYTES: usize = 19;

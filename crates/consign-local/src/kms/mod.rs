@@ -58,6 +58,7 @@ fn generate(
     key: &str,
     context: &EncryptionContext,
 ) -> Result<DataKey, Fault> {
+    cipher::check_context(context)?;
     if key == permit::S3_ALIAS {
         permit::ensure_s3_key(state, call)?;
     }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::error::ApiError;
 use crate::ledger::{Change, Ledger};
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyKind};
 use crate::vault::{self, Vault};
 
 /// A KMS key: symmetric, for encryption and decryption.
@@ -123,7 +123,7 @@ impl Key {
         if let Some(parsed) = self.parsed.get() {
             return Ok(parsed.clone());
         }
-        let parsed = Policy::parse(&self.policy).map_err(|refusal| {
+        let parsed = Policy::parse_as(PolicyKind::Key, &self.policy).map_err(|refusal| {
             ApiError::internal(format!("the stored key policy of {}: {refusal}", self.arn()))
         })?;
         Ok(self.parsed.get_or_init(|| Arc::from([parsed])).clone())

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::cipher::{Blob, EncryptionContext, encrypt};
+use super::cipher::{Blob, EncryptionContext, check_context, encrypt};
 use super::fault::Fault;
 use super::permit::{NamedKey, Via, add_context, caller_account, fact, find_key};
 use crate::call::Call;
@@ -15,7 +15,6 @@ use crate::state::State;
 /// KMS encrypts keys and small secrets, not files.
 const PLAIN_BYTES_MAX: usize = 4096;
 const BLOB_BYTES_MAX: usize = 6144;
-const CONTEXT_BYTES_MAX: usize = 8192;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -71,7 +70,6 @@ pub(super) fn decrypt_call(
     input: &DecryptInput,
 ) -> Result<Value, Fault> {
     check_algorithm(input.encryption_algorithm.as_deref())?;
-    check_context(&input.encryption_context)?;
     let blob = blob_bytes(&input.ciphertext_blob)?;
     let named = input.key_id.as_deref();
     let (key, plain) = open(state, call, &blob, named, &input.encryption_context, Via::Direct)?;
@@ -94,6 +92,7 @@ pub(super) fn open(
     via: Via,
 ) -> Result<(NamedKey, Zeroizing<Vec<u8>>), Fault> {
     caller_account(call)?;
+    check_context(context)?;
     let blob = Blob::read(bytes)?;
     let key = key_of(state, call, &blob, named)?;
     key.authorize(state, call, "Decrypt", via, Some(context))?;
@@ -248,14 +247,6 @@ fn check_algorithm(algorithm: Option<&str>) -> Result<(), Fault> {
     match algorithm {
         None | Some("SYMMETRIC_DEFAULT") => Ok(()),
         Some(other) => Err(Fault::Unsupported(format!("{other} does not fit a symmetric key."))),
-    }
-}
-
-fn check_context(context: &EncryptionContext) -> Result<(), Fault> {
-    let bytes: usize = context.iter().map(|(key, value)| key.len() + value.len()).sum();
-    match bytes <= CONTEXT_BYTES_MAX {
-        true => Ok(()),
-        false => Err(Fault::Validation("The encryption context is too long.".to_owned())),
     }
 }
 
