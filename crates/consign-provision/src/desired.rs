@@ -297,6 +297,13 @@ impl DesiredLane {
             let arn = party.principal.arn(&party.account);
             Ok(Holder { party: name.clone(), account: party.account.clone(), arn })
         };
+        if lane.quarantine {
+            let message =
+                format!("lane `{}` asks for quarantine, which is not provisioned yet", lane.name);
+            return Err(Error::new(ErrorKind::Exchange, message).with_hint(
+                "leave `quarantine` out: a lane that only looks guarded would be worse",
+            ));
+        }
         Ok(DesiredLane {
             exchange: exchange.name.clone(),
             name: lane.name.clone(),

@@ -4,10 +4,13 @@
 mod support;
 
 use consign_cloud::iam::CreateRole;
+use consign_cloud::kms::CreateKey;
+use consign_cloud::s3::bucket::CreateBucket;
 use consign_cloud::s3::{GetObject, ListRequest, PutObject};
 use consign_cloud::sts::AssumeRole;
 use consign_cloud::{Cloud, Credentials, ErrorKind as CloudErrorKind, Settings};
 use consign_local::{Account, Running, ServeOptions, SystemClock};
+use consign_provision::plan::Action;
 use consign_provision::prove::Documents;
 use consign_provision::{
     Applied, Desired, Error, ErrorKind, Hands, Keys, Plan, Step, apply, observe, plan,
@@ -255,6 +258,46 @@ async fn stopping_before_any_call_and_going_on_converges() {
         let observed = observe(&desired, &hands).await.expect("an observation");
         assert!(plan_destroy(&desired, &observed).expect("a plan").is_empty());
     }
+    place.running.shutdown().await;
+}
+
+/// The answer to `CreateKey` was lost: the key is there, nothing names it, and it is found again
+/// by its tags instead of being created twice.
+#[tokio::test]
+async fn a_key_without_a_name_is_found_again() {
+    let place = Place::start().await;
+    let desired = desired(&users_in_one_account());
+    let hands = place.hands().await;
+    let first = planned(&desired, &hands).await;
+    let admin = place.admin("111111111111").await;
+    let mut arns = Vec::new();
+    for step in &first.steps {
+        if let Action::CreateKey { policy, description, tags, .. } = &step.action {
+            let (policy, description, tags) = (policy.clone(), description.clone(), tags.clone());
+            let key = admin.kms().create_key(&CreateKey { policy, description, tags }).await;
+            arns.push(key.expect("a key").arn);
+        }
+    }
+    assert_eq!(arns.len(), 2);
+    carry_out(&planned(&desired, &hands).await, &desired, &hands).await;
+    assert_eq!(admin.kms().list_keys().await.expect("keys").len(), 2);
+    let observed = observe(&desired, &hands).await.expect("an observation");
+    assert!(observed.keys().values().all(|key| arns.iter().any(|arn| arn == key.as_str())));
+    place.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused() {
+    let place = Place::start().await;
+    let named = "owner = \"acme\"\nbucket = \"a-popular-name\"";
+    let desired = desired(&ROLES.replacen("owner = \"acme\"", named, 1));
+    let hands = place.hands().await;
+    let bucket = "a-popular-name".to_owned();
+    let create = CreateBucket { bucket, ..CreateBucket::default() };
+    let globex = place.admin("222222222222").await;
+    globex.s3().create_bucket(&create).await.expect("somebody else's bucket");
+    let error = observe(&desired, &hands).await.expect_err("a bucket of another account");
+    assert_eq!(error.kind(), ErrorKind::NotOurs, "{}", chain(&error));
     place.running.shutdown().await;
 }
 

@@ -292,6 +292,14 @@ fn a_role_that_does_not_exist_is_reported_and_not_named() {
 }
 
 #[test]
+fn what_cannot_be_provisioned_is_said_and_not_left_out() {
+    let text = ROLES.replacen("owner = \"acme\"", "owner = \"acme\"\nquarantine = true", 1);
+    let error = Desired::of(&exchange(&text)).expect_err("no quarantine yet");
+    assert_eq!(error.kind(), ErrorKind::Exchange);
+    assert!(error.to_string().contains("quarantine"), "{error}");
+}
+
+#[test]
 fn documents_fit_and_say_so_when_they_do_not() {
     for (name, text) in shapes() {
         for (file, document) in desired(&text).documents(&Keys::new()) {

@@ -5,9 +5,10 @@ mod support;
 
 use consign_provision::prove::{Documents, LaneDocuments};
 use consign_provision::{Desired, KeyArn, Keys, Operation, Proof, prove};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use support::{desired, lane, party};
+use support::{desired, lane, party, shapes};
 
 const EXCHANGE: &str = r#"
 version = 1
@@ -32,8 +33,11 @@ bucket = "xfer-acme-in-111111111111-eu-west-1-an"
 "#;
 
 fn folder() -> Option<PathBuf> {
-    let folder =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/research/policies");
+    shared("research/policies")
+}
+
+fn shared(folder: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(folder);
     folder.is_dir().then_some(folder)
 }
 
@@ -137,4 +141,96 @@ fn the_matrix_is_that_of_the_corrected_policies_for_an_encrypt_only_writer() {
     let strict = theirs(&folder, "key-in-strict-encrypt-only");
     let (ours, theirs) = proofs(&desired, &strict);
     assert_eq!(differences(&ours, &theirs), decided_otherwise(false));
+}
+
+/// AWS refuses a bucket policy with an action it does not know or that fits none of its
+/// resources; a condition key that an action does not have makes a statement silently mean
+/// something else.
+#[test]
+fn every_action_and_condition_key_exists_and_fits() {
+    let Some(folder) = shared("data/service-authorization") else {
+        eprintln!(
+            "SKIPPED every_action_and_condition_key_exists_and_fits: no service authorization data here"
+        );
+        return;
+    };
+    let services = ["s3", "kms"].map(|service| {
+        let text = std::fs::read_to_string(folder.join(format!("{service}.json")));
+        let data: Value = serde_json::from_str(&text.expect("a file")).expect("JSON");
+        (service, data)
+    });
+    for (name, text) in shapes() {
+        for (file, document) in desired(&text).documents(&Keys::new()) {
+            let document: Value = serde_json::from_str(&document.to_json()).expect("JSON");
+            for statement in document["Statement"].as_array().expect("statements") {
+                for (service, data) in &services {
+                    check_statement(
+                        &format!("{name}: {file}: {}", statement["Sid"]),
+                        statement,
+                        service,
+                        data,
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn check_statement(what: &str, statement: &Value, service: &str, data: &Value) {
+    let resources = strings(&statement["Resource"]);
+    for action in strings(&statement["Action"]) {
+        let Some(pattern) = action.strip_prefix(&format!("{service}:")) else { continue };
+        let actions = data["actions"].as_array().expect("actions");
+        let matching: Vec<&Value> = match pattern.strip_suffix('*') {
+            Some(start) => {
+                actions.iter().filter(|it| text(&it["name"]).starts_with(start)).collect()
+            }
+            None => actions.iter().filter(|it| it["name"] == pattern).collect(),
+        };
+        assert!(!matching.is_empty(), "{what}: {action} does not exist");
+        let fits = |kind: &str| {
+            let kinds = |it: &&&Value| strings(&it["resources"]).iter().any(|it| it == kind);
+            matching.iter().any(|it| kinds(&it))
+        };
+        let about = |resource: &str| match service {
+            "s3" if resource.contains('/') => fits("object"),
+            "s3" => fits("bucket"),
+            _ => fits("key"),
+        };
+        assert!(
+            resources.iter().any(|it| about(it)),
+            "{what}: {action} fits none of {resources:?}"
+        );
+        for key in condition_keys(statement).iter().filter(|key| !key.starts_with("aws:")) {
+            let known = |it: &&Value| {
+                strings(&it["condition_keys"]).iter().any(|known| same_key(known, key))
+            };
+            assert!(matching.iter().any(known), "{what}: {action} has no {key}");
+        }
+    }
+}
+
+fn condition_keys(statement: &Value) -> Vec<String> {
+    let operators = statement["Condition"].as_object();
+    let keys = operators.into_iter().flat_map(|operators| operators.values());
+    keys.flat_map(|keys| keys.as_object().expect("keys").keys().cloned()).collect()
+}
+
+/// `kms:EncryptionContext:${EncryptionContextKey}` stands for any key of the context.
+fn same_key(known: &str, key: &str) -> bool {
+    match known.split_once("${") {
+        Some((start, _)) => key.starts_with(start),
+        None => known == key,
+    }
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().map(|value| text(value).to_owned()).collect(),
+        single => vec![text(single).to_owned()],
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a string")
 }
