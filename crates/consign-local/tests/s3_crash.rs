@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -161,13 +161,19 @@ impl LongUpload {
     }
 }
 
-/// Every file under the root, searched.
-fn no_plaintext(folder: &Path) {
+/// Every file under the root, searched; blobs, which never change, once.
+fn no_plaintext(folder: &Path, searched: &mut BTreeSet<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            no_plaintext(&path);
-        } else if let Ok(bytes) = std::fs::read(&path) {
+            no_plaintext(&path, searched);
+            continue;
+        }
+        let is_blob = path.parent().is_some_and(|parent| parent.ends_with("blobs"));
+        if is_blob && !searched.insert(path.clone()) {
+            continue;
+        }
+        if let Ok(bytes) = std::fs::read(&path) {
             let found = bytes.windows(MARKER.len()).any(|window| window == MARKER);
             assert!(!found, "plaintext in {}", path.display());
         }
@@ -189,6 +195,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     let root = work_folder.path().join("cloud");
     let mut states: Vec<(u64, BTreeMap<String, Known>)> = vec![Default::default(); WORKERS];
     let mut upload: Option<LongUpload> = None;
+    let mut searched = BTreeSet::new();
     for round in 0..ROUNDS {
         let process = Process::start(&root);
         let admin = process.admin();
@@ -224,7 +231,7 @@ async fn what_was_acknowledged_survives_kill_9() {
             states.push(worker.await.expect("a worker"));
         }
         upload = Some(sending.await.expect("the upload"));
-        no_plaintext(&root);
+        no_plaintext(&root, &mut searched);
     }
     let process = Process::start(&root);
     let admin = process.admin();

@@ -350,7 +350,7 @@ async fn swept(cloud: &Cloud, target: &str, text: &str) {
 async fn a_read_under_way_outlives_its_object() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let cloud = with_bucket().await;
-    let content: Vec<u8> = (0..40_000_000u32).map(|i| (i % 251) as u8).collect();
+    let content: Vec<u8> = (0..24_000_000u32).map(|i| (i % 251) as u8).collect();
     cloud.put("/wire-bucket/k", &content).await;
     let ask = cloud.s3().sign(cloud.ask("GET", "/wire-bucket/k"));
     let mut stream = cloud.connect().await;

@@ -193,11 +193,15 @@ fn commit_all(
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
         batch.extend(changes.try_iter().take(CHANGES_MAX - 1));
-        let committed = commit_batch(database, folder, &mut batch);
-        let committed = committed.map(|garbage| pins.discard(garbage, folder));
+        let (committed, garbage) = match commit_batch(database, folder, &mut batch) {
+            Ok(garbage) => (Ok(()), garbage),
+            Err(error) => (Err(error), Vec::new()),
+        };
         for change in batch {
             change.answer(committed.clone());
         }
+        // Nobody waits for this: what a crash leaves of it is swept at the next start.
+        pins.discard(garbage, folder);
     }
 }
 
