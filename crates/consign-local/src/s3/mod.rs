@@ -30,6 +30,7 @@ mod tagging;
 mod xml;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Response};
 
@@ -42,9 +43,11 @@ pub use lifecycle::sweep;
 use response::Answer;
 pub use store::Store;
 
-/// A refused upload is read to its end if no more than this is left: a client that is still sending
-/// sees the answer instead of a broken connection.
-const DRAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A refused upload that is no longer than this is read to its end, so that a client that is still
+/// sending sees the answer instead of a broken connection.
+const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// But not for a client that has stopped sending, and waits.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Answers one verified request.
 pub async fn handle(
@@ -71,12 +74,9 @@ fn about_path(error: ApiError, ask: &Ask) -> ApiError {
 }
 
 async fn drain(body: &mut Body) {
-    let mut drained = 0;
-    while let Some(Ok(bytes)) = body.next().await {
-        drained += bytes.len();
-        if drained > DRAIN_BYTES_MAX {
-            return;
-        }
+    if body.decoded_bytes().is_some_and(|bytes| bytes <= DRAIN_BYTES_MAX) {
+        let rest = async { while let Some(Ok(_)) = body.next().await {} };
+        let _ = tokio::time::timeout(DRAIN_TIME_MAX, rest).await;
     }
 }
 

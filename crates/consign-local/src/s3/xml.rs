@@ -11,6 +11,8 @@ use crate::error::ApiError;
 
 /// S3's deepest request document (lifecycle rules) has seven levels.
 const DEPTH_MAX: usize = 16;
+/// Its longest (10,000 parts, each with every checksum) has 80,001 elements.
+const ELEMENTS_MAX: usize = 100_000;
 
 /// An element: its local name, its children, or its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,9 +45,14 @@ impl Node {
         let mut reader = Reader::from_str(text);
         let mut open: Vec<Node> = Vec::new();
         let mut root = None;
+        let mut elements = 0;
         loop {
+            if elements > ELEMENTS_MAX {
+                return Err(malformed("too many elements"));
+            }
             match reader.read_event().map_err(malformed)? {
                 Event::Start(tag) => {
+                    elements += 1;
                     if open.len() == DEPTH_MAX || root.is_some() {
                         return Err(malformed("too deep, or two roots"));
                     }
@@ -53,6 +60,7 @@ impl Node {
                     open.push(Node { name, ..Node::default() });
                 }
                 Event::Empty(tag) => {
+                    elements += 1;
                     if root.is_some() {
                         return Err(malformed("two roots"));
                     }
@@ -252,6 +260,7 @@ mod tests {
 
     #[test]
     fn hostile_documents_are_refused() {
+        let wide = format!("<a>{}</a>", "<b/>".repeat(ELEMENTS_MAX));
         let deep = "<a>".repeat(2000) + &"</a>".repeat(2000);
         for text in [
             "",
@@ -269,6 +278,7 @@ mod tests {
             "<b/>",
             "<a>\u{0}<",
             &deep,
+            &wide,
         ] {
             assert!(Node::parse(text.as_bytes(), "a").is_err(), "{text:.40}");
         }
