@@ -77,8 +77,8 @@ impl Listener {
                 accepted = listener.socket.accept(), if connections.len() < CONNECTIONS_MAX => {
                     match accepted {
                         Ok((stream, from)) => {
-                            let serving = serve_connection(listener.clone(), stream, from, stop_connections.clone());
-                            connections.spawn(serving);
+                            let (listener, stop) = (listener.clone(), stop_connections.clone());
+                            connections.spawn(serve_connection(listener, stream, from, stop));
                         }
                         // Out of file descriptors, most likely: give closing ones a moment.
                         Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

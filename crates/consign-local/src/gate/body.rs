@@ -17,7 +17,7 @@ use super::form::FileDecoder;
 use crate::error::ApiError;
 
 /// A peer that sends nothing for so long has gone away or means harm.
-const IDLE: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(30);
 /// What is still read of a refused upload, so that the client sees the refusal and not a reset.
 const DRAIN_BYTES_MAX: u64 = 64 << 20;
 /// A client that is still writing does not pause for so long.
