@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use http::Method;
-use percent_encoding::percent_decode_str;
 
 use super::store::{Bucket, Store, StoreError, StoreErrorKind, Versioning};
 use crate::authorize::{Facts, Question};
@@ -23,13 +22,12 @@ pub(super) struct Ask {
     pub(super) bucket: Option<String>,
     /// `None` asks for the bucket itself. Never a path: any Unicode up to 1024 bytes.
     pub(super) key: Option<String>,
-    query: Vec<(String, String)>,
 }
 
 impl Ask {
     pub(super) fn parse(state: Arc<State>, call: Call) -> Result<Ask, ApiError> {
-        let path = decode(call.parts.uri.path())?;
-        let path = path.strip_prefix('/').unwrap_or(&path);
+        // Decoded once, by the gate: what was signed is what is done.
+        let path = call.path.strip_prefix('/').unwrap_or(&call.path);
         let (bucket, key) = match call.virtual_bucket() {
             Some(bucket) => (bucket, path),
             None => path.split_once('/').unwrap_or((path, "")),
@@ -40,8 +38,7 @@ impl Ask {
             return Err(ApiError::bad_request("KeyTooLongError", "Your key is too long")
                 .with("MaxSizeAllowed", KEY_BYTES_MAX.to_string()));
         }
-        let query = read_query(call.parts.uri.query().unwrap_or_default())?;
-        Ok(Ask { state, call, bucket, key, query })
+        Ok(Ask { state, call, bucket, key })
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -54,7 +51,7 @@ impl Ask {
 
     /// The value of a query parameter; empty for one without.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.call.query.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -62,7 +59,7 @@ impl Ask {
     }
 
     pub(super) fn query_names(&self) -> impl Iterator<Item = &str> {
-        self.query.iter().map(|(name, _)| name.as_str())
+        self.call.query.iter().map(|(name, _)| name.as_str())
     }
 
     /// A number in the query, or `default`; `InvalidArgument` for anything else or above `max`.
@@ -274,21 +271,4 @@ pub(super) fn refused(error: &StoreError) -> ApiError {
         StoreErrorKind::Storage => return ApiError::internal(error),
     };
     ApiError::new(status, code, message).because(error.to_string())
-}
-
-fn decode(text: &str) -> Result<String, ApiError> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| ApiError::bad_request("InvalidURI", "Couldn't parse the specified URI."))
-}
-
-/// The query as pairs. A plus is a space, as in every query S3's clients write.
-fn read_query(query: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let mut pairs = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        pairs.push((decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?));
-    }
-    Ok(pairs)
 }

@@ -69,8 +69,7 @@ pub async fn handle(
 }
 
 fn about_path(error: ApiError, ask: &Ask) -> ApiError {
-    let path = percent_encoding::percent_decode_str(ask.call.parts.uri.path());
-    error.about(path.decode_utf8_lossy())
+    error.about(ask.call.path.as_str())
 }
 
 async fn drain(body: &mut Body) {
