@@ -1,1 +1,69 @@
-fn main() {}
+//! The `consign` binary: turns what was typed into settings, calls one function, prints what came
+//! back. Start with [`run`]: one `match` over everything the program can do. No business rules live
+//! here; `send` is `consign::send`, `apply` is `consign_provision::apply`, and so on.
+
+mod args;
+mod commands;
+mod connect;
+mod error;
+mod office;
+mod progress;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command, InternalsCommand, KeysCommand, LocalCommand};
+use crate::error::CommandError;
+use crate::settings::Settings;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = Terminal::new(arguments.global.json, arguments.global.quiet);
+    match start(arguments, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start(arguments: Arguments, terminal: &Terminal) -> Result<(), CommandError> {
+    let settings = Settings::resolve(&arguments.global, &std::env::vars().collect())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CommandError::internal("cannot start the asynchronous runtime", e))?;
+    runtime.block_on(run(arguments.command, &settings, terminal))
+}
+
+async fn run(
+    command: Command,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<(), CommandError> {
+    match command {
+        Command::Demo(args) => commands::demo::run(&args, terminal).await,
+        Command::Init(args) => commands::init::run(&args, settings, terminal),
+        Command::Keys(KeysCommand::New(args)) => commands::keys::new(&args, settings, terminal),
+        Command::Keys(KeysCommand::List) => commands::keys::list(settings, terminal),
+        Command::Local(LocalCommand::Serve(args)) => {
+            commands::local::serve(&args, settings, terminal).await
+        }
+        Command::Plan(args) => commands::plan::run(&args, settings, terminal).await,
+        Command::Apply(args) => commands::apply::run(&args, settings, terminal).await,
+        Command::Destroy(args) => commands::destroy::run(&args, settings, terminal).await,
+        Command::Prove(args) => commands::prove::run(&args, settings, terminal).await,
+        Command::Send(args) => commands::send::run(&args, settings, terminal).await,
+        Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
+        Command::List(args) => commands::list::run(&args, settings, terminal).await,
+        Command::Show(args) => commands::show::run(&args, settings, terminal).await,
+        Command::Verify(args) => commands::verify::run(&args, settings, terminal).await,
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
+    }
+}

@@ -111,7 +111,7 @@ impl Check<'_> {
         );
         self.source
             .error(ErrorKind::Expired, offset, message)
-            .with_hint(format!("consign keys new --party {party}"))
+            .with_hint(format!("consign keys new {party}"))
     }
 
     /// Two parties must differ in what S3 and a signature know them by.

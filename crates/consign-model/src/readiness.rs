@@ -59,7 +59,7 @@ fn no_keys(party: &PartyName, kind: &str, lane: &Lane) -> Error {
          makes its keys and adds the public ones to the file",
         lane.name
     );
-    Error::new(ErrorKind::NotReady, message).with_hint(format!("consign keys new --party {party}"))
+    Error::new(ErrorKind::NotReady, message).with_hint(format!("consign keys new {party}"))
 }
 
 /// Fields that the file may have already and that sending and receiving cannot honour yet are

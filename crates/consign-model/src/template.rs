@@ -47,7 +47,7 @@ exchange = "{exchange}"
 region = "{region}"
 
 # A party acts in its AWS account as one user or role. Its public keys are added below by
-#     consign keys new --party NAME
+#     consign keys new NAME
 # recipients open what is sent to it, signers check what it sends. A key is a text, or a table with
 # an id and a last day: {{ key = "age1…", id = "2026-a", not_after = 2027-12-31 }}
 [party.{a}]
@@ -132,6 +132,6 @@ mod tests {
         assert_eq!(plain.digest(), explicit.digest());
 
         let error = plain.check_ready_to_send(&lane, today).expect_err("no keys yet");
-        assert_eq!(error.hint().as_deref(), Some("consign keys new --party acme"));
+        assert_eq!(error.hint().as_deref(), Some("consign keys new acme"));
     }
 }

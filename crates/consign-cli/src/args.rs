@@ -1,0 +1,333 @@
+//! Exactly what can be typed. The doc comments are the help and must suffice without a web page.
+//! What it means is decided in `settings.rs`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 failed · 2 wrong usage or a faulty file · 3 something is not what its sender \
+signed, or a proof failed · 4 access denied or no credentials · 5 not found · 6 the service or the \
+network failed, try again · 130 interrupted (run the same command again to go on)
+
+Settings: a flag wins over its environment variable, which wins over the file \
+~/.config/consign/config.toml (keys: exchange, as, keys, state, profile, endpoint, region).
+
+Start here:  consign demo";
+
+/// Secure file exchange between organisations over Amazon S3 or any S3-compatible store.
+///
+/// Two parties describe their relation in one file, exchange.toml. consign makes the buckets, keys
+/// and policies for it, proves who can do what, and then sends sealed and signed files that only the
+/// named receiver can open.
+#[derive(Debug, Parser)]
+#[command(name = "consign", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Global {
+    /// The exchange file [default: exchange.toml] [env: CONSIGN_EXCHANGE]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    pub(crate) exchange: Option<PathBuf>,
+    /// Which party you are; needed only where the lane leaves it open [env: CONSIGN_AS]
+    #[arg(long = "as", global = true, value_name = "PARTY", help_heading = "Settings")]
+    pub(crate) party: Option<String>,
+    /// Folder of your private keys [default: ~/.config/consign/keys] [env: CONSIGN_KEYS]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Folder for what consign must remember [default: ~/.local/state/consign] [env: CONSIGN_STATE]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    pub(crate) state: Option<PathBuf>,
+    /// Profile of the AWS credentials file [env: CONSIGN_PROFILE, AWS_PROFILE]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Settings")]
+    pub(crate) profile: Option<String>,
+    /// Address of an S3-compatible store or a local cloud [env: CONSIGN_ENDPOINT, AWS_ENDPOINT_URL]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    pub(crate) endpoint: Option<String>,
+    /// AWS Region [default: that of the exchange file]
+    #[arg(long, global = true, value_name = "REGION", help_heading = "Settings")]
+    pub(crate) region: Option<String>,
+    /// Print the result as JSON on standard output
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// No progress and no conversation, only results and errors
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(DemoArgs),
+    Init(InitArgs),
+    /// Make and list the private keys of a party
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Run S3, KMS, IAM and STS on this machine
+    #[command(subcommand)]
+    Local(LocalCommand),
+    Plan(PlanArgs),
+    Apply(ApplyArgs),
+    Destroy(DestroyArgs),
+    Prove(ProveArgs),
+    Send(SendArgs),
+    Receive(ReceiveArgs),
+    List(LaneArgs),
+    Show(ConsignmentArgs),
+    Verify(ConsignmentArgs),
+    Completions(CompletionsArgs),
+    /// For the makers of packages
+    #[command(subcommand, hide = true)]
+    Internals(InternalsCommand),
+}
+
+/// Show the whole exchange working on this machine
+///
+/// Starts a local cloud in a fresh folder, declares two parties and two lanes, creates buckets, keys
+/// and policies, proves who can do what, sends files one way and a reply the other way, and then tries
+/// everything that must fail. Needs no account and no network.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign demo\n  consign demo ~/scans --keep")]
+pub(crate) struct DemoArgs {
+    /// What to send [default: a tree that the demo makes]
+    pub(crate) path: Option<PathBuf>,
+    /// Leave the cloud running afterwards and print how to go on by hand
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Where to put everything [default: a new temporary folder, removed at the end unless --keep]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Write a new exchange file to edit
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign init --template two-way\n  \
+    consign init --template two-way --name acme-globex --party acme=111111111111 --party globex=222222222222")]
+pub(crate) struct InitArgs {
+    /// The shape of the exchange
+    #[arg(long, value_enum, default_value_t = Template::TwoWay)]
+    pub(crate) template: Template,
+    /// Name of the exchange [default: the two parties' names]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// A party and its AWS account; give it twice [default: acme=111111111111, globex=222222222222]
+    #[arg(long = "party", value_name = "NAME=ACCOUNT")]
+    pub(crate) parties: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Template {
+    /// Two parties, one lane each way, a bucket and a KMS key per lane
+    TwoWay,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    New(KeysNewArgs),
+    /// List the keys in the key folder (public parts only)
+    #[command(after_help = "Example:\n  consign keys list --json")]
+    List,
+}
+
+/// Make a party's key to open what it gets, and its key to sign what it sends
+///
+/// The private keys stay in the key folder, readable by you alone, in the formats of age and OpenSSH:
+/// `age -d -i KEYS/PARTY.identity` and `ssh-keygen -Y sign -f KEYS/PARTY.signer` take them. The public
+/// parts are added to the exchange file.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign keys new acme\n  consign keys new acme --print")]
+pub(crate) struct KeysNewArgs {
+    /// The party [default: that of --as]
+    pub(crate) party: Option<String>,
+    /// Only print the public parts, leave the exchange file alone
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocalCommand {
+    Serve(ServeArgs),
+}
+
+/// Start the local cloud: S3, KMS, IAM and STS behind one TLS address, with policies enforced
+///
+/// If there is an exchange file, the accounts and principals of its parties are made at the first
+/// start, with a profile for each in ROOT/credentials. Stop it with Ctrl-C; everything that was
+/// acknowledged is there at the next start.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign local serve --root ./cloud\n  \
+    consign local serve --root ./cloud --listen 127.0.0.1:9443 --http 127.0.0.1:9080")]
+pub(crate) struct ServeArgs {
+    /// The folder that holds everything
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: PathBuf,
+    /// Address and port for TLS; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Also listen without TLS (policies that demand TLS will deny there)
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// An account to make, besides those of the exchange file
+    #[arg(long = "account", value_name = "ID")]
+    pub(crate) accounts: Vec<String>,
+}
+
+/// Which administrator's credentials serve which account.
+#[derive(Debug, Default, Args)]
+pub(crate) struct AdministratorArgs {
+    /// Administrator credentials of an account, as a profile of the AWS credentials file; repeat for
+    /// each account. Without it: a profile called admin-ACCOUNT if there is one, else the credentials
+    /// at hand, for the account they belong to. What belongs to other accounts is left to them
+    #[arg(long = "account-profile", value_name = "ACCOUNT=PROFILE")]
+    pub(crate) account_profiles: Vec<String>,
+    /// ARN of the KMS key of a lane that another party owns, as that party tells you
+    #[arg(long = "key", value_name = "LANE=ARN")]
+    pub(crate) keys_told: Vec<String>,
+}
+
+/// Show what `apply` would change; changes nothing
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  consign plan\n  consign plan --as acme --profile acme-admin\n  \
+    consign plan --json > plan.json"
+)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// Exit with 2 when there is something to change
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
+/// Create or mend buckets, keys and policies as the exchange file says
+///
+/// Prints the plan, proves it, asks, applies it and proves what is then deployed. Every step can be
+/// repeated: after a failure run the same command again. Grants come last.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign apply\n  consign apply --yes --account-profile \
+    111111111111=admin-111111111111 --account-profile 222222222222=admin-222222222222")]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// A plan that `consign plan --json` saved; refused if the world moved since
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+}
+
+/// Take the exchange down: access first, then empty buckets, then keys (after 30 days)
+///
+/// Refuses while a bucket still holds objects.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  consign destroy --yes")]
+pub(crate) struct DestroyArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Show who can do what on every lane, and whether that is what the exchange file declares
+///
+/// Evaluates bucket, key and identity policies together, for every party, administrator, stranger and
+/// for nobody at all.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign prove\n  consign prove --live --profile acme-admin")]
+pub(crate) struct ProveArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// Read what is deployed instead of what the file would deploy
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Every cell, not only a summary
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Send files and folders: sealed, signed, complete or invisible
+///
+/// If it is interrupted, the same command goes on where it stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign send scans/ --lane to-client\n  \
+    consign send report.pdf data.csv --lane to-client --json")]
+pub(crate) struct SendArgs {
+    /// What to send
+    #[arg(required_unless_present = "abandon", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The lane to send on
+    #[arg(long, value_name = "LANE")]
+    pub(crate) lane: String,
+    /// Give up an interrupted attempt: abort its uploads and forget it
+    #[arg(long, conflicts_with = "paths")]
+    pub(crate) abandon: bool,
+}
+
+/// Fetch, open and verify every consignment that has not been received yet
+///
+/// Each one appears as DIR/<consignment id>/ when all of it is authentic, or not at all. If it is
+/// interrupted, the same command goes on where it stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  consign receive --lane to-client --into inbox/")]
+pub(crate) struct ReceiveArgs {
+    /// The lane to receive from
+    #[arg(long, value_name = "LANE")]
+    pub(crate) lane: String,
+    /// The folder to receive into
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    /// Accept that consignments in between are missing (expired, or held back by somebody)
+    #[arg(long)]
+    pub(crate) accept_gap: bool,
+}
+
+/// List the consignments on a lane
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  consign list --lane to-client")]
+pub(crate) struct LaneArgs {
+    /// The lane [default: every lane that you can read]
+    #[arg(long, value_name = "LANE")]
+    pub(crate) lane: Option<String>,
+}
+
+/// Show (`show`) what is in a consignment, or check (`verify`) every byte of it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign show 01KAHB3Q4Z8R6C2W9V5T7Y1D0E\n  \
+    consign verify 01KAHB3Q4Z8R6C2W9V5T7Y1D0E --lane to-client")]
+pub(crate) struct ConsignmentArgs {
+    /// The consignment's id, as `consign list` prints it
+    pub(crate) id: String,
+    /// The lane [default: the lane on which the id is found]
+    #[arg(long, value_name = "LANE")]
+    pub(crate) lane: Option<String>,
+}
+
+/// Print completions for your shell
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  consign completions bash > ~/.local/share/bash-completion/completions/consign"
+)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InternalsCommand {
+    /// Write the man pages into a folder
+    Man(ManArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The folder
+    pub(crate) dir: PathBuf,
+}

@@ -1,0 +1,64 @@
+//! `consign init`: writes a commented exchange file.
+
+use consign_model::{ExchangeName, Region, TemplateParty, TwoWay, two_way_template};
+
+use crate::args::{InitArgs, Template};
+use crate::error::CommandError;
+use crate::settings::Settings;
+use crate::terminal::Terminal;
+
+const DEFAULT_PARTIES: [&str; 2] = ["acme=111111111111", "globex=222222222222"];
+
+/// Writes the file that `--exchange` names, unless it exists.
+pub(crate) fn run(
+    args: &InitArgs,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<(), CommandError> {
+    let Template::TwoWay = args.template;
+    let text = two_way_template(&two_way(args, settings)?);
+    let path = &settings.exchange_file;
+    super::files::write_new(path, text.as_bytes(), super::files::PUBLIC).map_err(|e| {
+        let error = CommandError::usage(format!("cannot write {}", path.display())).caused_by(e);
+        if path.exists() {
+            error.hint("name another file with --exchange FILE, or move that one away")
+        } else {
+            error
+        }
+    })?;
+    terminal.say(&format!(
+        "Wrote {}.\nNext: make each party's keys with `consign keys new PARTY`, then `consign plan`.",
+        path.display()
+    ));
+    terminal.result(&serde_json::json!({ "written": path }), &path.display().to_string())
+}
+
+fn two_way(args: &InitArgs, settings: &Settings) -> Result<TwoWay, CommandError> {
+    let given: Vec<&str> = match args.parties.len() {
+        0 => DEFAULT_PARTIES.to_vec(),
+        2 => args.parties.iter().map(String::as_str).collect(),
+        n => {
+            return Err(CommandError::usage(format!(
+                "a two-way exchange has two parties, not {n}"
+            ))
+            .hint("give --party NAME=ACCOUNT twice"));
+        }
+    };
+    let parties = given.iter().map(|text| party(text)).collect::<Result<Vec<_>, _>>()?;
+    let [first, second] = <[_; 2]>::try_from(parties)
+        .map_err(|_| CommandError::usage("a two-way exchange has two parties"))?;
+    let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", first.name, second.name));
+    Ok(TwoWay {
+        exchange: ExchangeName::parse(&name)?,
+        region: Region::parse(settings.region.as_deref().unwrap_or("eu-west-1"))?,
+        parties: [first, second],
+    })
+}
+
+fn party(text: &str) -> Result<TemplateParty, CommandError> {
+    let (name, account) = text.split_once('=').ok_or_else(|| {
+        CommandError::usage(format!("--party {text} does not say which account"))
+            .hint("for example --party acme=111111111111")
+    })?;
+    Ok(TemplateParty::new(name, account)?)
+}

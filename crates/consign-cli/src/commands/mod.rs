@@ -1,0 +1,21 @@
+//! One file per command: arguments in, one call, words out.
+
+pub(crate) mod apply;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod destroy;
+pub(crate) mod files;
+pub(crate) mod init;
+pub(crate) mod interrupt;
+pub(crate) mod keys;
+pub(crate) mod list;
+pub(crate) mod local;
+pub(crate) mod locate;
+pub(crate) mod man;
+pub(crate) mod plan;
+pub(crate) mod prove;
+pub(crate) mod receive;
+pub(crate) mod send;
+pub(crate) mod show;
+pub(crate) mod verify;
+pub(crate) mod world;

@@ -1,0 +1,80 @@
+//! `consign prove`: the matrix of who can do what on every lane.
+
+use std::fmt::Write as _;
+
+use consign_provision::prove::Access;
+use consign_provision::{Documents, Operation, Proof, prove};
+
+use super::apply::refuse_unless_it_holds;
+use super::world::World;
+use crate::args::ProveArgs;
+use crate::error::CommandError;
+use crate::settings::Settings;
+use crate::terminal::{Terminal, table};
+
+/// The columns of the short table.
+const COLUMNS: [Operation; 8] = [
+    Operation::Put,
+    Operation::PutMultipart,
+    Operation::Get,
+    Operation::List,
+    Operation::Delete,
+    Operation::Overwrite,
+    Operation::PutOtherKey,
+    Operation::PutPlainHttp,
+];
+
+/// Proves the planned or the deployed documents; fails if a cell is not as declared.
+pub(crate) async fn run(
+    args: &ProveArgs,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<(), CommandError> {
+    let proof = if args.live {
+        let world = World::look(settings, &args.administrators).await?;
+        prove(&world.desired, &Documents::observed(&world.desired, &world.observed))?
+    } else {
+        let desired = consign_provision::Desired::of(&settings.exchange()?)?;
+        prove(&desired, &Documents::planned(&desired, &consign_provision::Keys::new()))?
+    };
+    let mut page = text(&proof);
+    if args.all {
+        for cell in &proof.cells {
+            let _ = writeln!(page, "{cell}");
+        }
+    }
+    terminal.result(&proof, &page)?;
+    refuse_unless_it_holds(&proof)
+}
+
+/// The matrix and what it is worth, as a person reads it.
+pub(crate) fn text(proof: &Proof) -> String {
+    let mut heading = vec!["LANE".to_owned(), "WHO".to_owned()];
+    heading.extend(COLUMNS.iter().map(ToString::to_string));
+    let rows: Vec<Vec<String>> = proof
+        .table(&COLUMNS)
+        .into_iter()
+        .map(|row| {
+            let marks = row.access.iter().map(|access| match access {
+                Some(Access::Allowed) => "yes".to_owned(),
+                Some(Access::Denied) => "–".to_owned(),
+                None => String::new(),
+            });
+            [row.lane.to_string(), row.subject.to_string()].into_iter().chain(marks).collect()
+        })
+        .collect();
+    let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
+    let mut text = table(&heading, &rows);
+    let failures = proof.failures().count();
+    let _ = write!(
+        text,
+        "\n\n{} cells ({} operations in all), {failures} not as declared. Proved against {}, not by AWS.\n",
+        proof.cells.len(),
+        Operation::ALL.len(),
+        proof.model
+    );
+    for assumed in &proof.assumed {
+        let _ = writeln!(text, "not looked at, taken as planned: {assumed}");
+    }
+    text
+}

@@ -1,0 +1,235 @@
+//! One error for the whole command line: a kind that becomes the exit code, a sentence with its
+//! causes, and hints, each a command that the person can run. Every library error is turned into it
+//! here and nowhere else.
+
+use std::error::Error as StdError;
+
+/// Why the command ends, and with which exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something failed that is none of the following.
+    Failed,
+    /// Wrong usage, or a file that says something impossible.
+    Usage,
+    /// Something is not what its sender signed, or a proof failed.
+    Integrity,
+    /// No credentials, or they do not allow it.
+    Denied,
+    /// The thing asked for is not there.
+    NotFound,
+    /// The service or the network failed; trying again may help.
+    Unavailable,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// An error as the person sees it.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> CommandError {
+        CommandError { kind, message: message.into(), source: None, hints: Vec::new() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> CommandError {
+        CommandError::new(Kind::Usage, message)
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> CommandError {
+        CommandError::new(Kind::Failed, message)
+    }
+
+    /// A bug of ours, or a machine that cannot run us.
+    pub(crate) fn internal(
+        message: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> CommandError {
+        CommandError::failed(message).caused_by(source)
+    }
+
+    pub(crate) fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    fn hints_from(mut self, hint: Option<String>) -> Self {
+        self.hints.extend(hint);
+        self
+    }
+
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// Says what was being done, before the message.
+    pub(crate) fn within(mut self, what: String) -> Self {
+        self.message = match self.message.is_empty() {
+            true => what,
+            false => format!("{what}: {}", self.message),
+        };
+        self
+    }
+
+    /// The message and its causes, outermost first, each said once.
+    pub(crate) fn chain(&self) -> String {
+        let causes = self.source.as_ref().map(|source| chain(&**source)).unwrap_or_default();
+        match (self.message.as_str(), causes.as_str()) {
+            ("", causes) => causes.to_owned(),
+            (message, "") => message.to_owned(),
+            (message, causes) => format!("{message}: {causes}"),
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Integrity => 3,
+            Kind::Denied => 4,
+            Kind::NotFound => 5,
+            Kind::Unavailable => 6,
+            Kind::Interrupted => 130,
+        }
+    }
+
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Failed => "failed",
+            Kind::Usage => "usage",
+            Kind::Integrity => "integrity",
+            Kind::Denied => "denied",
+            Kind::NotFound => "not-found",
+            Kind::Unavailable => "unavailable",
+            Kind::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl From<consign_model::Error> for CommandError {
+    fn from(error: consign_model::Error) -> CommandError {
+        let hint = error.hint();
+        CommandError::usage("").caused_by(error).hints_from(hint)
+    }
+}
+
+impl From<consign_seal::Error> for CommandError {
+    fn from(error: consign_seal::Error) -> CommandError {
+        use consign_seal::ErrorKind as Seal;
+        let kind = match error.kind() {
+            Seal::BadKey | Seal::UnsupportedKey | Seal::NeedsPassphrase | Seal::NotForYou => {
+                Kind::Usage
+            }
+            Seal::Usage | Seal::Io | Seal::Internal => Kind::Failed,
+            _ => Kind::Integrity,
+        };
+        let hint = error.hint();
+        CommandError::new(kind, "").caused_by(error).hints_from(hint)
+    }
+}
+
+impl From<consign_cloud::Error> for CommandError {
+    fn from(error: consign_cloud::Error) -> CommandError {
+        let kind = cloud_kind(error.kind());
+        let hint = error.hint();
+        CommandError::new(kind, "").caused_by(error).hints_from(hint)
+    }
+}
+
+fn cloud_kind(kind: consign_cloud::ErrorKind) -> Kind {
+    use consign_cloud::ErrorKind as Cloud;
+    match kind {
+        Cloud::Throttled | Cloud::Unavailable | Cloud::Network | Cloud::Timeout => {
+            Kind::Unavailable
+        }
+        Cloud::AccessDenied
+        | Cloud::BadCredentials
+        | Cloud::ExpiredCredentials
+        | Cloud::ClockSkew => Kind::Denied,
+        Cloud::NotFound | Cloud::NoSuchUpload => Kind::NotFound,
+        Cloud::Configuration => Kind::Usage,
+        _ => Kind::Failed,
+    }
+}
+
+impl From<consign_provision::Error> for CommandError {
+    fn from(error: consign_provision::Error) -> CommandError {
+        use consign_provision::ErrorKind as Provision;
+        let kind = match error.kind() {
+            Provision::Service => cloud_kind_within(&error).unwrap_or(Kind::Failed),
+            Provision::Exchange | Provision::TooLarge | Provision::Document => Kind::Usage,
+            Provision::NoHands => Kind::Denied,
+            Provision::Interrupted => Kind::Interrupted,
+            _ => Kind::Failed,
+        };
+        let hint = error.hint().map(|hint| hint.to_string());
+        CommandError::new(kind, "").caused_by(error).hints_from(hint)
+    }
+}
+
+impl From<consign_local::Error> for CommandError {
+    fn from(error: consign_local::Error) -> CommandError {
+        use consign_local::ErrorKind as Local;
+        let kind = match error.kind() {
+            Local::Options | Local::Address | Local::Locked => Kind::Usage,
+            Local::Storage => Kind::Failed,
+        };
+        CommandError::new(kind, "").caused_by(error)
+    }
+}
+
+/// An error and its causes in one sentence, outermost first, each said once.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let sentence = error.to_string();
+        if !sentence.is_empty() && !text.contains(&sentence) {
+            text = format!("{text}: {}", sentence.trim_end());
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The kind of the service's own answer, when there is one among the causes.
+fn cloud_kind_within(error: &(dyn StdError + 'static)) -> Option<Kind> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(cloud) = error.downcast_ref::<consign_cloud::Error>() {
+            return Some(cloud_kind(cloud.kind()));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+impl From<consign::Error> for CommandError {
+    fn from(error: consign::Error) -> CommandError {
+        use consign::ErrorKind as Consign;
+        let kind = match error.kind() {
+            Consign::Configuration | Consign::Source | Consign::NotForUs => Kind::Usage,
+            Consign::Cloud => cloud_kind_within(&error).unwrap_or(Kind::Failed),
+            Consign::NotFound => Kind::NotFound,
+            Consign::Damaged
+            | Consign::Signature
+            | Consign::Manifest
+            | Consign::Misaddressed
+            | Consign::Chain
+            | Consign::Content => Kind::Integrity,
+            _ => Kind::Failed,
+        };
+        let hint = error.hint();
+        CommandError::new(kind, "").caused_by(error).hints_from(hint)
+    }
+}

@@ -1,0 +1,130 @@
+//! A party at work: the exchange, who we are on a lane, our keys, our connection, our memory.
+
+use std::sync::Arc;
+
+use consign::Office;
+use consign_cloud::Cloud;
+use consign_model::{Exchange, Lane, LaneName, PartyName};
+use consign_transfer::{Cancel, Cancelled, Engine, Limits};
+
+use crate::commands::{files, interrupt, keys};
+use crate::connect;
+use crate::error::CommandError;
+use crate::progress::Bar;
+use crate::settings::Settings;
+
+/// On which side of the lane we stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// We send.
+    Sender,
+    /// We receive.
+    Receiver,
+}
+
+/// The lane, and who we are on it: `--as`, or the only party that it can be.
+pub(crate) fn lane_and_party(
+    exchange: &Exchange,
+    settings: &Settings,
+    lane: &str,
+    side: Side,
+) -> Result<(LaneName, PartyName), CommandError> {
+    let name = LaneName::parse(lane)?;
+    let lane = exchange.lane(&name).ok_or_else(|| {
+        let lanes: Vec<&str> = exchange.lanes.keys().map(AsRef::as_ref).collect();
+        CommandError::usage(format!("the exchange has no lane `{name}`"))
+            .hint(format!("its lanes are: {}", lanes.join(", ")))
+    })?;
+    let party = match (&settings.party, side) {
+        (Some(party), _) => party.clone(),
+        (None, Side::Sender) => lane.from.clone(),
+        (None, Side::Receiver) => only_receiver(lane)?,
+    };
+    Ok((name, party))
+}
+
+fn only_receiver(lane: &Lane) -> Result<PartyName, CommandError> {
+    match lane.to.as_slice() {
+        [party] => Ok(party.clone()),
+        _ => Err(CommandError::usage(format!("lane `{}` has several receivers", lane.name))
+            .hint("say which one you are with --as PARTY")),
+    }
+}
+
+/// Opens the office of a party with the credentials at hand.
+pub(crate) async fn open(
+    settings: &Settings,
+    exchange: Exchange,
+    party: PartyName,
+    progress: Arc<Bar>,
+) -> Result<Office, CommandError> {
+    let cloud = connect::connect(settings, &exchange).await?;
+    with_cloud(settings, exchange, party, cloud, progress)
+}
+
+/// Opens the office of a party with a connection that is there already.
+pub(crate) fn with_cloud(
+    settings: &Settings,
+    exchange: Exchange,
+    party: PartyName,
+    cloud: Cloud,
+    progress: Arc<Bar>,
+) -> Result<Office, CommandError> {
+    let private = keys::read(&settings.keys_dir, &party)?;
+    files::private_dir(&settings.state_dir).map_err(|e| {
+        CommandError::failed(format!(
+            "cannot make the state folder {}",
+            settings.state_dir.display()
+        ))
+        .caused_by(e)
+    })?;
+    Ok(Office {
+        exchange: Arc::new(exchange),
+        me: party,
+        cloud,
+        state: settings.state_dir.clone(),
+        keys: Arc::new(private),
+        clock: Arc::new(now_ms),
+        dice: Arc::new(random),
+        engine: Engine::new(Limits::default()),
+        cancel: Cancel::new(),
+        progress,
+    })
+}
+
+/// Ctrl-C and SIGTERM stop the office's transfers where the same command can go on later.
+pub(crate) fn cancel_on_interrupt(office: &Office) {
+    let cancel = office.cancel.clone();
+    tokio::spawn(async move {
+        interrupt::wait().await;
+        cancel.cancel(Cancelled::Keep);
+    });
+}
+
+/// The party that `--as` names, or the only one of the exchange whose private keys are here.
+pub(crate) fn party(exchange: &Exchange, settings: &Settings) -> Result<PartyName, CommandError> {
+    if let Some(party) = &settings.party {
+        return Ok(party.clone());
+    }
+    let mut here = exchange.parties.keys().filter(|party| keys::exist(&settings.keys_dir, party));
+    match (here.next(), here.next()) {
+        (Some(party), None) => Ok(party.clone()),
+        _ => Err(CommandError::usage("it is not said who you are")
+            .hint("add --as PARTY, or name a lane with --lane LANE")),
+    }
+}
+
+/// Milliseconds since 1970 in UTC.
+fn now_ms() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// 128 bits from the operating system.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    assert_eq!(filled, Ok(bytes.len()), "the operating system gives 16 random bytes at once");
+    u128::from_le_bytes(bytes)
+}

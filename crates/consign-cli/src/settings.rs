@@ -1,0 +1,203 @@
+//! What the flags, the environment and the configuration file mean together. A flag wins over its
+//! environment variable, which wins over the file.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use consign_model::{Date, Exchange, PartyName};
+
+use crate::args::Global;
+use crate::error::CommandError;
+
+/// The environment, as a value, so that nothing below `main` reads it.
+pub(crate) type Environment = HashMap<String, String>;
+
+/// What every command works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) exchange_file: PathBuf,
+    pub(crate) party: Option<PartyName>,
+    pub(crate) keys_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) profile: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) ca_bundle: Option<PathBuf>,
+    /// The shared credentials file and the shared configuration file of AWS.
+    pub(crate) aws_files: [PathBuf; 2],
+}
+
+/// The configuration file: the same words as the flags.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    exchange: Option<PathBuf>,
+    #[serde(rename = "as")]
+    party: Option<String>,
+    keys: Option<PathBuf>,
+    state: Option<PathBuf>,
+    profile: Option<String>,
+    endpoint: Option<String>,
+    region: Option<String>,
+}
+
+impl Settings {
+    /// Resolves every setting; errors name the flag, variable or file at fault.
+    pub(crate) fn resolve(
+        global: &Global,
+        environment: &Environment,
+    ) -> Result<Settings, CommandError> {
+        let folders = Folders::of(environment);
+        let file = read_file(&folders.config.join("config.toml"))?;
+        let variable = |name: &str| environment.get(name).filter(|v| !v.is_empty()).cloned();
+        let path = |flag: &Option<PathBuf>, name: &str, file: Option<PathBuf>, default: PathBuf| {
+            flag.clone().or_else(|| variable(name).map(PathBuf::from)).or(file).unwrap_or(default)
+        };
+        let party = global.party.clone().or_else(|| variable("CONSIGN_AS")).or(file.party);
+        Ok(Settings {
+            exchange_file: path(
+                &global.exchange,
+                "CONSIGN_EXCHANGE",
+                file.exchange,
+                "exchange.toml".into(),
+            ),
+            party: party
+                .map(|name| PartyName::parse(&name))
+                .transpose()
+                .map_err(|e| CommandError::usage("--as does not name a party").caused_by(e))?,
+            keys_dir: path(&global.keys, "CONSIGN_KEYS", file.keys, folders.config.join("keys")),
+            state_dir: path(&global.state, "CONSIGN_STATE", file.state, folders.state),
+            profile: global
+                .profile
+                .clone()
+                .or_else(|| variable("CONSIGN_PROFILE"))
+                .or_else(|| variable("AWS_PROFILE"))
+                .or(file.profile),
+            endpoint: global
+                .endpoint
+                .clone()
+                .or_else(|| variable("CONSIGN_ENDPOINT"))
+                .or_else(|| variable("AWS_ENDPOINT_URL"))
+                .or(file.endpoint),
+            region: global.region.clone().or_else(|| variable("AWS_REGION")).or(file.region),
+            ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
+            aws_files: [
+                variable("AWS_SHARED_CREDENTIALS_FILE")
+                    .map_or_else(|| folders.home.join(".aws/credentials"), PathBuf::from),
+                variable("AWS_CONFIG_FILE")
+                    .map_or_else(|| folders.home.join(".aws/config"), PathBuf::from),
+            ],
+        })
+    }
+
+    /// Whether the shared files of AWS have a profile of this name.
+    pub(crate) fn has_profile(&self, name: &str) -> bool {
+        let headings = [format!("[{name}]"), format!("[profile {name}]")];
+        self.aws_files.iter().any(|path| {
+            std::fs::read_to_string(path).is_ok_and(|text| {
+                text.lines().any(|line| headings.iter().any(|heading| line.trim() == heading))
+            })
+        })
+    }
+
+    /// Reads and checks the exchange file.
+    pub(crate) fn exchange(&self) -> Result<Exchange, CommandError> {
+        let text = std::fs::read_to_string(&self.exchange_file).map_err(|e| {
+            CommandError::usage(format!(
+                "cannot read the exchange file {}",
+                self.exchange_file.display()
+            ))
+            .caused_by(e)
+            .hint(
+                "write one with `consign init --template two-way`, or name it with --exchange FILE",
+            )
+        })?;
+        Ok(Exchange::parse(&text, &self.exchange_file.display().to_string(), today())?)
+    }
+}
+
+/// Today's date in UTC.
+pub(crate) fn today() -> Date {
+    let now = time::OffsetDateTime::now_utc();
+    Date::parse(&format!("{:04}-{:02}-{:02}", now.year(), u8::from(now.month()), now.day()))
+        .expect("a calendar date is a date")
+}
+
+struct Folders {
+    home: PathBuf,
+    config: PathBuf,
+    state: PathBuf,
+}
+
+impl Folders {
+    /// The XDG base directories.
+    fn of(environment: &Environment) -> Folders {
+        let home = environment.get("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let base = |name: &str, default: &str| {
+            environment
+                .get(name)
+                .filter(|value| Path::new(value).is_absolute())
+                .map_or_else(|| home.join(default), PathBuf::from)
+                .join("consign")
+        };
+        Folders {
+            config: base("XDG_CONFIG_HOME", ".config"),
+            state: base("XDG_STATE_HOME", ".local/state"),
+            home,
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<File, CommandError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(e) => {
+            return Err(CommandError::usage(format!("cannot read {}", path.display())).caused_by(e));
+        }
+    };
+    toml_edit::de::from_str(&text)
+        .map_err(|e| CommandError::usage(format!("{} is faulty", path.display())).caused_by(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_which_wins_over_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join("consign");
+        std::fs::create_dir(&config).unwrap();
+        std::fs::write(
+            config.join("config.toml"),
+            "exchange = 'file.toml'\nprofile = 'file'\nas = 'file'\n",
+        )
+        .unwrap();
+        let base = home.path().to_str().unwrap();
+        let vars = environment(&[
+            ("XDG_CONFIG_HOME", base),
+            ("CONSIGN_EXCHANGE", "variable.toml"),
+            ("CONSIGN_PROFILE", "variable"),
+        ]);
+        let flags = Global { exchange: Some("flag.toml".into()), ..Global::default() };
+        let settings = Settings::resolve(&flags, &vars).unwrap();
+        assert_eq!(settings.exchange_file, PathBuf::from("flag.toml"));
+        assert_eq!(settings.profile.as_deref(), Some("variable"));
+        assert_eq!(settings.party.unwrap().as_ref(), "file");
+    }
+
+    #[test]
+    fn an_unknown_word_in_the_configuration_file_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("consign")).unwrap();
+        std::fs::write(home.path().join("consign/config.toml"), "exchnge = 'x'\n").unwrap();
+        let vars = environment(&[("XDG_CONFIG_HOME", home.path().to_str().unwrap())]);
+        let error = Settings::resolve(&Global::default(), &vars).unwrap_err();
+        assert!(error.chain().contains("exchnge"), "{}", error.chain());
+    }
+}

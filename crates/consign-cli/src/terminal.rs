@@ -1,0 +1,167 @@
+//! The terminal. Data goes to standard output, conversation to standard error; progress vanishes
+//! when standard error is not a terminal; `--json` turns a result into one JSON document; `--quiet`
+//! leaves only results and errors.
+
+use std::io::{IsTerminal, Write};
+
+use crate::error::CommandError;
+
+/// Where results, conversation and errors go.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    json: bool,
+    quiet: bool,
+    interactive: bool,
+}
+
+impl Terminal {
+    pub(crate) fn new(json: bool, quiet: bool) -> Terminal {
+        Terminal { json, quiet, interactive: std::io::stderr().is_terminal() }
+    }
+
+    /// Whether progress bars make sense.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.interactive && !self.quiet
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The result of the command: `value` as JSON with `--json`, else `text`.
+    pub(crate) fn result<T: serde::Serialize>(
+        &self,
+        value: &T,
+        text: &str,
+    ) -> Result<(), CommandError> {
+        if self.json {
+            let document = serde_json::to_string_pretty(value)
+                .map_err(|e| CommandError::internal("cannot write the result as JSON", e))?;
+            self.data(&document)
+        } else {
+            self.data(text.trim_end_matches('\n'))
+        }
+    }
+
+    /// A line, or a page, of data on standard output.
+    pub(crate) fn data(&self, text: &str) -> Result<(), CommandError> {
+        writeln!(std::io::stdout(), "{text}")
+            .map_err(|e| CommandError::failed("cannot write to standard output").caused_by(e))
+    }
+
+    /// A line of conversation on standard error.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// An error with its causes and hints, on standard error; with `--json` also as a document.
+    pub(crate) fn error(&self, error: &CommandError) {
+        eprintln!("error: {}", escape(&error.chain()));
+        for hint in error.hints() {
+            eprintln!("  hint: {}", escape(hint));
+        }
+        if self.json {
+            let document = serde_json::json!({
+                "error": error.chain(),
+                "kind": error.kind_name(),
+                "hints": error.hints(),
+            });
+            println!("{document}");
+        }
+    }
+
+    /// Asks a yes-or-no question; anything but `y` or `yes` is no. Without a terminal it is an error
+    /// that names the flag to use.
+    pub(crate) fn confirm(&self, question: &str) -> Result<bool, CommandError> {
+        if !std::io::stdin().is_terminal() {
+            return Err(CommandError::usage(format!("{question} There is no terminal to ask on"))
+                .hint("add --yes if you have read the plan"));
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|e| CommandError::failed("cannot read the answer").caused_by(e))?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// Foreign text (file names, server messages) without control characters, so that it cannot drive
+/// the terminal.
+pub(crate) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let directional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if (c.is_control() && c != '\n') || directional {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Bytes as a person reads them: `1.5 GiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Rows under a heading, in columns as wide as their widest cell.
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = heading.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(heading.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_readable() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (6 << 30, "6.0 GiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ];
+        for (count, expected) in cases {
+            assert_eq!(bytes(count), expected);
+        }
+    }
+
+    #[test]
+    fn foreign_text_cannot_drive_the_terminal() {
+        assert_eq!(escape("a\x1b[2Jb\u{202e}c"), "a\\u{1b}[2Jb\\u{202e}c");
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let rows = vec![vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
+        assert_eq!(table(&["id", "what"], &rows), "id   what\na    long cell\nbcd  x");
+    }
+}

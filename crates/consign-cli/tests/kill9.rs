@@ -1,0 +1,287 @@
+//! `kill -9` of the sender, the receiver and the local cloud at random moments, with real processes.
+//! Whatever dies, the same command goes on, and in the end every consignment is there once, whole
+//! and byte for byte what was sent.
+//!
+//! `CONSIGN_KILLS` says how many kills (20 unless given), `CONSIGN_KILL_SEED` repeats a run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use consign_testkit::payload::Canary;
+use consign_testkit::random::Seed;
+
+/// Longer than any single command takes, however busy the machine is.
+const STUCK: Duration = Duration::from_secs(120);
+
+/// How often one command may fail without having been killed: while the cloud is away it may use up
+/// its retries.
+const FAILURES_MAX: usize = 20;
+
+#[test]
+fn nothing_is_lost_whoever_is_killed_when() {
+    let kills_wanted =
+        std::env::var("CONSIGN_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let mut stand = Stand::new(Seed::from_environment("CONSIGN_KILL_SEED", 20_261_121));
+    let mut sent = 0;
+    while stand.kills() < kills_wanted {
+        sent += 1;
+        let tree = stand.make_tree(sent);
+        stand.through(Victim::Sender, &["send", &tree, "--lane", "to-client", "--as", "acme"]);
+        stand.through(
+            Victim::Receiver,
+            &["receive", "--lane", "to-client", "--into", "inbox", "--as", "globex"],
+        );
+        stand.expect_delivered(sent);
+    }
+    stand.expect_nothing_left_behind();
+    eprintln!("{sent} consignments, kills: {:?}", stand.killed);
+    for victim in [Victim::Sender, Victim::Receiver, Victim::Cloud] {
+        assert!(stand.killed.contains_key(&victim), "{victim:?} was never killed");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Victim {
+    Sender,
+    Receiver,
+    Cloud,
+}
+
+/// A folder with exchange, keys and inbox, and a cloud that can die.
+struct Stand {
+    folder: tempfile::TempDir,
+    cloud: Child,
+    environment: Vec<(String, String)>,
+    seed: Seed,
+    canary: Canary,
+    killed: BTreeMap<Victim, usize>,
+    /// How long the command of each kind takes when it is left alone, so that kills fall within.
+    usual: BTreeMap<Victim, Duration>,
+}
+
+impl Stand {
+    fn new(mut seed: Seed) -> Stand {
+        let canary = Canary::new(&mut seed);
+        let mut stand = Stand {
+            folder: tempfile::tempdir().unwrap(),
+            cloud: Command::new("true").spawn().unwrap(),
+            environment: Vec::new(),
+            seed,
+            canary,
+            killed: BTreeMap::new(),
+            usual: BTreeMap::new(),
+        };
+        for arguments in [
+            &["init", "--template", "two-way"][..],
+            &["keys", "new", "acme"],
+            &["keys", "new", "globex"],
+        ] {
+            stand.succeed(arguments);
+        }
+        stand.start_cloud("127.0.0.1:0");
+        stand.succeed(&["apply", "--yes"]);
+        stand
+    }
+
+    fn kills(&self) -> usize {
+        self.killed.values().sum()
+    }
+
+    fn consign(&self, arguments: &[&str]) -> Command {
+        let mut command =
+            consign_testkit::judges::command(Path::new(env!("CARGO_BIN_EXE_consign")));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.consign(arguments).output().unwrap();
+        assert!(output.status.success(), "consign {arguments:?}: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts the cloud on its root; it says where it is when it can be used.
+    fn start_cloud(&mut self, listen: &str) {
+        let arguments =
+            ["local", "serve", "--root", "cloud", "--listen", listen, "--json", "--quiet"];
+        let mut cloud = self.consign(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = cloud.stdout.take().unwrap();
+        self.cloud = cloud;
+        let mut said =
+            serde_json::Deserializer::from_reader(stdout).into_iter::<serde_json::Value>();
+        let said = said.next().expect("the cloud says where it is").unwrap();
+        let pairs = said["environment"].as_object().unwrap().iter();
+        self.environment =
+            pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+    }
+
+    /// As after a power cut: dead at once, then started again on the same address.
+    fn kill_cloud(&mut self) {
+        let endpoint = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
+        let listen = endpoint.unwrap().1.trim_start_matches("https://").to_owned();
+        kill(&mut self.cloud);
+        self.start_cloud(&listen);
+        *self.killed.entry(Victim::Cloud).or_default() += 1;
+    }
+
+    /// Runs a command until it ends well, killing it or the cloud on the way.
+    fn through(&mut self, client: Victim, arguments: &[&str]) {
+        let mut failures = 0;
+        loop {
+            let started = Instant::now();
+            let mut running = self
+                .consign(arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let usual = self.usual.get(&client).copied();
+            // The first run of each kind is left alone and timed, then each second one.
+            let disturb = usual.is_some() && !self.seed.one_in(2);
+            let killed_client = disturb && self.disturb(client, &mut running, usual.unwrap());
+            let output = wait(running);
+            if killed_client {
+                continue;
+            }
+            if output.status.success() {
+                self.usual.entry(client).or_insert_with(|| started.elapsed());
+                return;
+            }
+            failures += 1;
+            let said = errors(&output);
+            assert!(disturb, "consign {arguments:?} failed undisturbed: {said}");
+            assert!(failures < FAILURES_MAX, "consign {arguments:?} does not get through: {said}");
+            assert!(!said.contains(self.canary.as_str()), "plaintext in an error: {said}");
+        }
+    }
+
+    /// Kills somebody at a moment within the usual time. True if it was the client.
+    fn disturb(&mut self, client: Victim, running: &mut Child, usual: Duration) -> bool {
+        let after = Duration::from_micros(self.seed.below(usual.as_micros() as u64));
+        // Not luck: any moment will do, and the seed chooses which.
+        sleep(after);
+        if running.try_wait().unwrap().is_some() {
+            return false;
+        }
+        if self.seed.one_in(3) {
+            self.kill_cloud();
+            return false;
+        }
+        running.kill().unwrap();
+        *self.killed.entry(client).or_default() += 1;
+        true
+    }
+
+    /// A tree of its own for each consignment: several parts, several packs, odd names.
+    fn make_tree(&mut self, number: usize) -> String {
+        let name = format!("tree-{number}");
+        let tree = self.folder.path().join(&name);
+        fs::create_dir_all(tree.join("many")).unwrap();
+        let mark = format!("consignment {number}\n");
+        let content = |bytes: u64| {
+            let mut content = self.canary.content(bytes as usize);
+            content.extend_from_slice(mark.as_bytes());
+            content
+        };
+        fs::write(tree.join("large é.bin"), content((20 << 20) + number as u64)).unwrap();
+        fs::write(tree.join("middle"), content((3 << 20) + self.seed.below(1 << 20))).unwrap();
+        fs::write(tree.join("empty"), b"").unwrap();
+        for file in 0..60 {
+            let bytes = self.seed.below(400_000);
+            fs::write(tree.join(format!("many/{file:03}.dat")), content(bytes)).unwrap();
+        }
+        name
+    }
+
+    /// Every consignment so far is in the inbox once, and is what was sent.
+    fn expect_delivered(&self, sent: usize) {
+        let mut arrived: Vec<PathBuf> = fs::read_dir(self.folder.path().join("inbox"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
+        // Ids sort by time.
+        arrived.sort();
+        assert_eq!(arrived.len(), sent, "{arrived:?}");
+        let newest = arrived.last().unwrap();
+        let name = format!("tree-{sent}");
+        let named = newest.join(&name);
+        let received = if named.is_dir() { named } else { newest.clone() };
+        assert!(
+            contents(&self.folder.path().join(&name)) == contents(&received),
+            "{} differs from what was sent",
+            received.display()
+        );
+    }
+
+    /// No partial folder, and no plaintext where the cloud or the state is.
+    fn expect_nothing_left_behind(&self) {
+        for (path, content) in contents(&self.folder.path().join("cloud")) {
+            assert!(!self.canary.is_in(&content), "plaintext in the cloud: {}", path.display());
+        }
+        for (path, content) in contents(&self.folder.path().join("state")) {
+            assert!(!self.canary.is_in(&content), "plaintext in the state: {}", path.display());
+        }
+        let again =
+            ["receive", "--lane", "to-client", "--into", "other", "--as", "globex", "--json"];
+        self.succeed(&again);
+        let other = self.folder.path().join("other");
+        let arrived = fs::read_dir(other).map_or(0, Iterator::count);
+        assert_eq!(arrived, 0, "something was delivered twice");
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        kill(&mut self.cloud);
+    }
+}
+
+fn kill(process: &mut Child) {
+    // An error means that it is gone already.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+fn wait(mut running: Child) -> Output {
+    let started = Instant::now();
+    while running.try_wait().unwrap().is_none() {
+        if started.elapsed() > STUCK {
+            kill(&mut running);
+            panic!("a command hangs");
+        }
+        sleep(Duration::from_millis(5));
+    }
+    running.wait_with_output().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every file below a folder by its relative path.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(next) = open.pop() {
+        let Ok(entries) = fs::read_dir(&next) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let relative = path.strip_prefix(folder).unwrap().to_path_buf();
+                found.insert(relative, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
