@@ -24,10 +24,10 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Cloud, Error> {
     let http = http_client(settings.ca_bundle.as_deref())?;
     let sdk = load(settings, http).await;
     let endpoint = settings.endpoint.clone().or_else(|| sdk.endpoint_url().map(str::to_owned));
-    let sdk = with_region(sdk, endpoint.is_some())?;
+    let sdk = with_region(sdk, endpoint.is_some() || settings.s3_endpoint.is_some())?;
     let region = sdk.region().map(ToString::to_string).unwrap_or_default();
     Ok(Cloud {
-        s3: s3(settings, &sdk, endpoint.is_some(), &region),
+        s3: s3(settings, &sdk, endpoint.is_some() || settings.s3_endpoint.is_some(), &region),
         kms: Kms::new(aws_sdk_kms::Client::new(&sdk)),
         iam: Iam::new(aws_sdk_iam::Client::new(&sdk)),
         sts: Sts::new(aws_sdk_sts::Client::new(&sdk)),
@@ -88,6 +88,9 @@ fn s3(settings: &Settings, sdk: &SdkConfig, custom: bool, region: &str) -> S3 {
     let mut builder = aws_sdk_s3::config::Builder::from(sdk);
     if settings.anonymous {
         builder = builder.allow_no_auth();
+    }
+    if let Some(endpoint) = &settings.s3_endpoint {
+        builder = builder.endpoint_url(endpoint);
     }
     if custom {
         // Virtual-host addresses need a wildcard name that a server on 127.0.0.1 does not have,

@@ -14,6 +14,8 @@ pub struct Settings {
     pub profile: Option<String>,
     /// Endpoint of all four services, for anything but AWS. None: `AWS_ENDPOINT_URL`, the profile.
     pub endpoint: Option<String>,
+    /// Endpoint of S3 alone, where it is not that of the other services.
+    pub s3_endpoint: Option<String>,
     /// Region. None: `AWS_REGION`, the profile; with an endpoint, at last `us-east-1`.
     pub region: Option<String>,
     /// PEM file with the only certificate authorities to trust. None: the system's.
@@ -36,7 +38,8 @@ impl Settings {
         };
         Settings {
             profile: get(&["AWS_PROFILE"]),
-            endpoint: get(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+            endpoint: get(&["AWS_ENDPOINT_URL"]),
+            s3_endpoint: get(&["AWS_ENDPOINT_URL_S3"]),
             region: get(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
             ca_bundle: get(&["AWS_CA_BUNDLE"]).map(PathBuf::from),
             ..Settings::default()
@@ -128,12 +131,14 @@ mod tests {
     fn environment_is_read_in_the_order_of_the_aws_cli() {
         let settings = Settings::from_environment(&variables(&[
             ("AWS_ENDPOINT_URL", "https://127.0.0.1:9"),
+            ("AWS_ENDPOINT_URL_S3", "https://127.0.0.1:8"),
             ("AWS_DEFAULT_REGION", "eu-west-1"),
             ("AWS_REGION", "eu-central-1"),
             ("AWS_CA_BUNDLE", "/etc/ca.pem"),
             ("AWS_PROFILE", ""),
         ]));
         assert_eq!(settings.endpoint.as_deref(), Some("https://127.0.0.1:9"));
+        assert_eq!(settings.s3_endpoint.as_deref(), Some("https://127.0.0.1:8"));
         assert_eq!(settings.region.as_deref(), Some("eu-central-1"));
         assert_eq!(settings.ca_bundle, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(settings.profile, None);

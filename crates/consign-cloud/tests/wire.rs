@@ -149,6 +149,20 @@ async fn a_put_is_signed_but_its_payload_only_checksummed() {
 }
 
 #[tokio::test]
+async fn s3_may_live_elsewhere_than_the_other_services() {
+    let server = Server::start(vec![Answer::Say("200 OK\r\netag: \"e\"", "")]).await;
+    let settings = Settings {
+        endpoint: Some("http://127.0.0.1:9".into()),
+        s3_endpoint: Some(server.endpoint.clone()),
+        explicit_credentials: Some(Credentials::new("AKID", "secret", None)),
+        ..Settings::default()
+    };
+    let cloud = Cloud::connect(&settings).await.expect("connect");
+    cloud.s3().put_object(put(vec![1])).await.expect("put");
+    assert!(server.requests()[0].head.starts_with("PUT /b/"), "path style");
+}
+
+#[tokio::test]
 async fn the_bucket_decides_on_encryption_unless_asked() {
     let ok = Answer::Say("200 OK\r\netag: \"e\"", "");
     let server = Server::start(vec![ok; 5]).await;

@@ -26,8 +26,9 @@ pub(crate) struct Faults {
     pub(crate) lost_answer: u64,
     /// All unfinished uploads vanish.
     pub(crate) forget: u64,
-    /// Ranges come from another object than before.
+    /// HEAD is refused: the writer may not read.
     pub(crate) head_denied: bool,
+    /// ListParts is refused.
     pub(crate) list_denied: bool,
 }
 
@@ -52,6 +53,7 @@ pub(crate) struct State {
     in_flight: u64,
     /// Most bytes of parts that were under way at once.
     pub(crate) in_flight_max: u64,
+    pub(crate) calls: u64,
     /// The clock: how much waiting was asked for.
     pub(crate) waited: Duration,
 }
@@ -80,6 +82,7 @@ impl Sim {
             ranges_read: 0,
             in_flight: 0,
             in_flight_max: 0,
+            calls: 0,
             waited: Duration::ZERO,
         };
         Sim { state: Arc::new(Mutex::new(state)), crashed: Arc::default() }
@@ -129,6 +132,7 @@ impl Sim {
         self.tick().await;
         let (turns, fault) = {
             let mut state = self.state();
+            state.calls += 1;
             let faults = state.faults;
             let mut one_in = |n: u64| n > 0 && state.random.next().is_multiple_of(n);
             let fault = if one_in(faults.throttled) {

@@ -58,7 +58,7 @@ async fn down(
         expected_bucket_owner: None,
         customer_key: None,
     };
-    let sink = Arc::new(Check::new(object.layout, None));
+    let sink = Arc::new(Check::new(object.layout));
     let progress: Arc<dyn Progress> = Arc::new(Silent);
     let done =
         engine.download(s3, &object, sink.clone(), journal, &progress, &Cancel::new()).await?;

@@ -279,6 +279,28 @@ async fn many_uploads_share_one_bound() {
     assert!(state.in_flight_max <= 15 * KIB + 7, "{} bytes under way", state.in_flight_max);
 }
 
+/// Tries of one PUT at a server that always fails so, and how long it was waited for.
+async fn at_a_server_that(faults: Faults) -> (u64, std::time::Duration, Error) {
+    let sim = Sim::new(6, faults);
+    let folder = tempfile::tempdir().expect("folder");
+    let source = Arc::new(Source::new(1, 5 * KIB));
+    let result = once(&sim, 6, &target(false), &source, &folder.path().join("journal")).await;
+    let state = sim.state();
+    (state.calls, state.waited, result.expect("no crash").expect_err("always fails"))
+}
+
+#[tokio::test]
+async fn tries_end_and_a_busy_server_is_given_more_time() {
+    let down = Faults { lost_request: 1, ..Faults::default() };
+    let (calls, waited, error) = at_a_server_that(down).await;
+    assert_eq!((calls, error.kind()), (12, ErrorKind::Cloud));
+    assert_eq!(error.cloud().expect("the cloud's").kind(), consign_cloud::ErrorKind::Network);
+    let busy = Faults { throttled: 1, ..Faults::default() };
+    let (calls, waited_busy, _) = at_a_server_that(busy).await;
+    assert_eq!(calls, 12);
+    assert!(waited_busy > waited * 3 / 2, "{waited_busy:?} against {waited:?}");
+}
+
 #[test]
 fn replaying_an_event_twice_changes_nothing() {
     let layout = crate::PartLayout::new(0, 10, 30).expect("layout");
