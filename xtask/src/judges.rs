@@ -22,11 +22,12 @@ Example:
 ";
 
 /// A program that must be on PATH, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("age", "age"),
     ("age-keygen", "age"),
     ("b3sum", "b3sum"),
     ("zstd", "zstd"),
+    ("jq", "jq"),
     ("gpg", "gnupg"),
     ("ssh-keygen", "openssh-client"),
     ("python3", "python3"),
