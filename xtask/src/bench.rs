@@ -20,7 +20,7 @@ use stage::Stage;
 pub(crate) const HELP: &str = "\
 Measure consign beside other tools.
 
-Usage: cargo xtask bench [--quick] [--runs N] [--only WORD] [--no-write]
+Usage: cargo xtask bench [--quick] [--runs N] [--only WORD] [--no-write] [--no-build]
 
 Sends and receives 1 GiB and 10,000 files of 10 KiB with consign, s5cmd (no encryption), age piped
 through s5cmd, and rclone crypt, all against an in-memory S3 on loopback, with files on tmpfs where
@@ -32,6 +32,7 @@ Options:
   --runs N     That many runs
   --only WORD  Only jobs whose title contains WORD; writes nothing
   --no-write   Leave docs/benchmarks.md alone
+  --no-build   Measure what is in target/release already
 
 Example:
   cargo xtask bench --quick
@@ -41,6 +42,7 @@ struct Options {
     runs: usize,
     only: Option<String>,
     write: bool,
+    build: bool,
 }
 
 /// The measured runs of one tool at one job.
@@ -51,16 +53,18 @@ pub(crate) struct Row {
 
 pub(crate) fn command(arguments: &[String]) -> Outcome {
     let options = options(arguments)?;
-    run::step(
-        "build",
-        run::cargo().args(["build", "--quiet", "--release"]).args([
-            "--package",
-            "consign-cli",
-            "--package",
-            "consign-testkit",
-            "--bins",
-        ]),
-    )?;
+    if options.build {
+        run::step(
+            "build",
+            run::cargo().args(["build", "--quiet", "--release"]).args([
+                "--package",
+                "consign-cli",
+                "--package",
+                "consign-testkit",
+                "--bins",
+            ]),
+        )?;
+    }
     let stage = Stage::set_up()?;
     let wanted = |job: &Job| options.only.as_deref().is_none_or(|word| job.title.contains(word));
     let mut tables = Vec::new();
@@ -79,7 +83,7 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
 }
 
 fn options(arguments: &[String]) -> Outcome<Options> {
-    let mut options = Options { runs: 7, only: None, write: true };
+    let mut options = Options { runs: 7, only: None, write: true, build: true };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -93,6 +97,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
                 options.write = false;
             }
             "--no-write" => options.write = false,
+            "--no-build" => options.build = false,
             other => return Err(Failure::new(format!("bench takes no argument `{other}`"))),
         }
     }

@@ -1,8 +1,10 @@
 //! Worlds, judges and fixtures for consign's tests.
 //!
-//! [`judges`] finds other people's software, [`sink`] is a server that costs nothing and checks
-//! nothing, [`faults`] is a bad network, [`seaweed`] a real S3 engine of other people's, [`payload`]
-//! content in which misplaced bytes and leaked plaintext show. Nothing here is for production.
+//! Start with [`World`]: two parties with a cloud between them, and promises that are checked when
+//! it is dropped; [`suite`] is what must hold in every world. [`judges`] finds other people's
+//! software, [`sink`] is a server that costs nothing and checks nothing, [`faults`] is a bad network,
+//! [`seaweed`] a real S3 engine of other people's, [`payload`] content in which misplaced bytes and
+//! leaked plaintext show. Nothing here is for production.
 
 pub mod faults;
 pub mod judges;
@@ -10,3 +12,7 @@ pub mod payload;
 pub mod random;
 pub mod seaweed;
 pub mod sink;
+pub mod suite;
+pub mod world;
+
+pub use world::World;

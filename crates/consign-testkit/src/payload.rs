@@ -52,9 +52,22 @@ impl Canary {
 
     /// Whether the bytes contain the marker.
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        let mark = self.0.as_bytes();
-        bytes.windows(mark.len()).any(|window| window == mark)
+        contains(bytes, self.0.as_bytes())
     }
+}
+
+/// Whether `wanted` occurs in `text`. Many megabytes are searched, so the first byte is found first.
+pub(crate) fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    let Some(first) = wanted.first() else { return false };
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(wanted) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 #[cfg(test)]
