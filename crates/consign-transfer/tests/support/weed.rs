@@ -54,13 +54,15 @@ impl Weed {
     async fn wait(&self) {
         let cloud = super::connect(&self.endpoint(), 5000).await;
         let create = CreateBucket { bucket: "lane".into(), ..CreateBucket::default() };
-        for _ in 0..600 {
+        let mut last = String::new();
+        for _ in 0..300 {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let listening = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await;
             if listening.is_err() {
                 continue;
             }
             let made = cloud.s3().create_bucket(&create).await;
+            last = format!("{made:?}");
             let made = made.is_ok_or_exists();
             let put = consign_cloud::s3::PutObject {
                 bucket: "lane".into(),
@@ -68,12 +70,15 @@ impl Weed {
                 body: vec![1; 10].into(),
                 ..Default::default()
             };
-            if made && cloud.s3().put_object(put).await.is_ok() {
-                return;
+            if made {
+                match cloud.s3().put_object(put).await {
+                    Ok(_) => return,
+                    Err(error) => last = format!("{error:?}"),
+                }
             }
         }
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        unreachable!("weed was not ready in a minute:\n{}", &log[log.len().saturating_sub(2000)..]);
+        unreachable!("weed was not ready: {last}\n{}", &log[log.len().saturating_sub(2000)..]);
     }
 }
 
@@ -131,7 +136,7 @@ fn command(program: &Path, folder: &Path, ports: &[u16; 8]) -> Command {
     command
         .current_dir(folder)
         .args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-dir=data", "-s3"])
-        .args(["-s3.config=s3.json", "-s3.port.iceberg=0", "-metricsPort=0"])
+        .args(["-s3.config=s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-metricsPort=0"])
         .args(["-volume.max=60", "-master.volumeSizeLimitMB=256"])
         .args(names.iter().zip(ports).map(|(name, port)| format!("-{name}={port}")))
         .stdin(Stdio::null())
