@@ -30,10 +30,10 @@ fn nothing_is_lost_whoever_is_killed_when() {
     while stand.kills() < kills_wanted {
         sent += 1;
         let tree = stand.make_tree(sent);
-        stand.through(Victim::Sender, &["send", &tree, "--lane", "to-client", "--as", "acme"]);
+        stand.through(Victim::Sender, &["send", &tree, "--lane", "to-client", "--profile", "acme"]);
         stand.through(
             Victim::Receiver,
-            &["receive", "--lane", "to-client", "--into", "inbox", "--as", "globex"],
+            &["receive", "--lane", "to-client", "--into", "inbox", "--profile", "globex"],
         );
         stand.expect_delivered(sent);
     }
@@ -207,7 +207,8 @@ impl Stand {
     fn expect_delivered(&self, sent: usize) {
         let mut arrived: Vec<PathBuf> = fs::read_dir(self.folder.path().join("inbox"))
             .unwrap()
-            .map(|e| e.unwrap().path())
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| !hidden(path))
             .collect();
         // Ids sort by time.
         arrived.sort();
@@ -223,7 +224,8 @@ impl Stand {
         );
     }
 
-    /// No partial folder, and no plaintext where the cloud or the state is.
+    /// No partial folder after one more run, nothing to deliver again, and no plaintext where the
+    /// cloud or the state is.
     fn expect_nothing_left_behind(&self) {
         for (path, content) in contents(&self.folder.path().join("cloud")) {
             assert!(!self.canary.is_in(&content), "plaintext in the cloud: {}", path.display());
@@ -232,11 +234,16 @@ impl Stand {
             assert!(!self.canary.is_in(&content), "plaintext in the state: {}", path.display());
         }
         let again =
-            ["receive", "--lane", "to-client", "--into", "other", "--as", "globex", "--json"];
+            ["receive", "--lane", "to-client", "--into", "other", "--profile", "globex", "--json"];
         self.succeed(&again);
         let other = self.folder.path().join("other");
         let arrived = fs::read_dir(other).map_or(0, Iterator::count);
         assert_eq!(arrived, 0, "something was delivered twice");
+        self.succeed(&["receive", "--lane", "to-client", "--into", "inbox", "--profile", "globex"]);
+        let inbox = fs::read_dir(self.folder.path().join("inbox")).unwrap();
+        let leftovers: Vec<_> =
+            inbox.map(|entry| entry.unwrap().path()).filter(|p| hidden(p)).collect();
+        assert!(leftovers.is_empty(), "{leftovers:?}");
     }
 }
 
@@ -244,6 +251,11 @@ impl Drop for Stand {
     fn drop(&mut self) {
         kill(&mut self.cloud);
     }
+}
+
+/// The receiver's own workings begin with a dot.
+fn hidden(path: &Path) -> bool {
+    path.file_name().unwrap().to_string_lossy().starts_with('.')
 }
 
 fn kill(process: &mut Child) {
