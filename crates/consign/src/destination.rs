@@ -79,7 +79,6 @@ impl Destination {
             into: self.folder.try_clone().map_err(|e| in_the_way(&self.path, e))?,
             folder,
             content,
-            last: None,
         }))
     }
 
@@ -115,16 +114,48 @@ pub(crate) struct Partial {
     into: OwnedFd,
     folder: OwnedFd,
     content: OwnedFd,
+}
+
+/// The content of a consignment that is being received, for one task to write to.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    path: PathBuf,
+    content: OwnedFd,
     // The folder that was written to last: files come in the order of their paths.
     last: Option<(String, OwnedFd)>,
 }
 
 impl Partial {
+    /// A shelf of its own for each task: they do not wait for each other.
+    pub(crate) fn shelf(&self) -> Result<Shelf> {
+        let path = self.path.join("content");
+        let content = self.content.try_clone().map_err(|e| in_the_way(&path, e))?;
+        Ok(Shelf { path, content, last: None })
+    }
+
     /// The folder for what must be remembered while receiving.
     pub(crate) fn journal(&self) -> PathBuf {
         self.path.join("journal")
     }
 
+    /// Makes sure that everything is on disk and gives it its final name.
+    pub(crate) fn commit(self, manifest: &Digest) -> Result<()> {
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot complete {}", self.path.display());
+            Error::new(ErrorKind::Destination, message).because(error)
+        };
+        // One call for all files and folders: a sync of each costs a disk's turn per small file.
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(&self.content).map_err(|e| failed(e.into()))?;
+        let journal = self.journal();
+        crate::state::write(&journal.join(VERIFIED), manifest.to_string().as_bytes())?;
+        rename_new(&self.folder, "content", &self.into, self.id.as_str())
+            .map_err(|e| failed(e.into()))?;
+        rustix::fs::fsync(&self.into).map_err(|e| failed(e.into()))
+    }
+}
+
+impl Shelf {
     /// Opens a file to be written in any order, as an earlier run left it or empty.
     pub(crate) fn open_file(&mut self, file: &ManifestFile) -> Result<File> {
         let open = self.open_at(file, OFlags::RDWR | OFlags::CREATE)?;
@@ -150,23 +181,6 @@ impl Partial {
         #[cfg(not(target_os = "linux"))]
         open.sync_all().map_err(|e| cannot_write(&self.shown(&file.path), e))?;
         Ok(())
-    }
-
-    /// Makes sure that everything is on disk and gives it its final name.
-    pub(crate) fn commit(mut self, manifest: &Digest) -> Result<()> {
-        self.last = None;
-        let failed = |error: std::io::Error| {
-            let message = format!("cannot complete {}", self.path.display());
-            Error::new(ErrorKind::Destination, message).because(error)
-        };
-        // One call for all files and folders: a sync of each costs a disk's turn per small file.
-        #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(&self.content).map_err(|e| failed(e.into()))?;
-        let journal = self.journal();
-        crate::state::write(&journal.join(VERIFIED), manifest.to_string().as_bytes())?;
-        rename_new(&self.folder, "content", &self.into, self.id.as_str())
-            .map_err(|e| failed(e.into()))?;
-        rustix::fs::fsync(&self.into).map_err(|e| failed(e.into()))
     }
 
     /// Opens a file in its folder, making the folders on the way.
@@ -195,7 +209,7 @@ impl Partial {
             return Ok(&self.content);
         }
         if self.last.as_ref().is_none_or(|(last, _)| last != folder) {
-            let mut shown = self.path.join("content");
+            let mut shown = self.path.clone();
             let mut open: Option<OwnedFd> = None;
             for name in folder.split('/') {
                 let parent = open.as_ref().unwrap_or(&self.content);
@@ -209,11 +223,11 @@ impl Partial {
     }
 
     fn shown(&self, path: &RelativePath) -> PathBuf {
-        self.path.join("content").join(path.as_str())
+        self.path.join(path.as_str())
     }
 }
 
-impl Landing for Partial {
+impl Landing for Shelf {
     fn land(&mut self, file: &ManifestFile, content: &mut dyn Read) -> Result<()> {
         let mut open = self.open_at(file, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
         let mut buffer = [0; 64 << 10];
@@ -325,9 +339,10 @@ mod tests {
     fn nothing_has_its_final_name_before_the_commit() {
         let dir = tempfile::tempdir().expect("a folder");
         let into = dir.path().join("inbox");
-        let mut partial = begin(&into);
-        partial.land(&file("a/b/run.sh", 4), &mut &b"echo"[..]).expect("lands");
-        partial.land(&file("a/b/run.sh", 4), &mut &b"exit"[..]).expect("lands again");
+        let partial = begin(&into);
+        let mut shelf = partial.shelf().expect("a shelf");
+        shelf.land(&file("a/b/run.sh", 4), &mut &b"echo"[..]).expect("lands");
+        shelf.land(&file("a/b/run.sh", 4), &mut &b"exit"[..]).expect("lands again");
         let visible = || -> Vec<_> {
             let entries = std::fs::read_dir(&into).expect("the folder");
             let names =
@@ -362,10 +377,11 @@ mod tests {
         std::fs::create_dir(&outside).expect("a folder");
         let check = |name: &str, plant: &dyn Fn(&Path), path: &str| {
             let into = dir.path().join(name);
-            let mut partial = begin(&into);
+            let partial = begin(&into);
+            let mut shelf = partial.shelf().expect("a shelf");
             plant(&into.join(format!(".consign-{}.partial", id())));
-            let landed = partial.land(&file(path, 1), &mut &b"x"[..]);
-            let opened = partial.open_file(&file(path, 1));
+            let landed = shelf.land(&file(path, 1), &mut &b"x"[..]);
+            let opened = shelf.open_file(&file(path, 1));
             let commit = partial.commit(&digest());
             assert_eq!(std::fs::read_dir(&outside).expect("a folder").count(), 0, "{name}");
             (landed.is_ok(), opened.is_ok(), commit.is_ok())
@@ -405,10 +421,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let victim = dir.path().join("victim");
         std::fs::write(&victim, "precious").expect("a file");
-        let mut partial = begin(&dir.path().join("inbox"));
+        let partial = begin(&dir.path().join("inbox"));
+        let mut shelf = partial.shelf().expect("a shelf");
         std::fs::hard_link(&victim, partial.path.join("content/x")).expect("a link");
-        partial.open_file(&file("x", 3)).expect_err("another name of the victim");
-        partial.land(&file("x", 1), &mut &b"x"[..]).expect("takes the name, not the file");
+        shelf.open_file(&file("x", 3)).expect_err("another name of the victim");
+        shelf.land(&file("x", 1), &mut &b"x"[..]).expect("takes the name, not the file");
         assert_eq!(std::fs::read(&victim).expect("reads"), b"precious");
     }
 }

@@ -31,6 +31,10 @@ pub enum ErrorKind {
     Destination,
     /// The service or the way to it failed; the cause says how.
     Cloud,
+    /// The service knows who asked, and refuses.
+    Denied,
+    /// The caller stopped it; the same call goes on.
+    Cancelled,
     /// A consignment that is not there, or not complete.
     NotFound,
     /// None of our identities opens it.
@@ -153,24 +157,33 @@ impl From<consign_seal::Error> for Error {
             Seal::Usage | Seal::Internal => ErrorKind::Bug,
             _ => ErrorKind::Damaged,
         };
-        let hint = error.hint();
-        let error = Error::new(kind, error.to_string()).because(error);
-        match hint {
-            Some(hint) => error.hinting(hint),
-            None => error,
+        let ours = Error::new(kind, error.to_string());
+        match error.hint() {
+            Some(hint) => ours.hinting(hint),
+            None => ours,
         }
+    }
+}
+
+/// Whose fault a failed request is, from here.
+pub(crate) fn kind_of(error: &consign_cloud::Error) -> ErrorKind {
+    use consign_cloud::ErrorKind as Cloud;
+    match error.kind() {
+        Cloud::NotFound => ErrorKind::NotFound,
+        Cloud::AccessDenied => ErrorKind::Denied,
+        Cloud::BadCredentials | Cloud::ExpiredCredentials | Cloud::Configuration => {
+            ErrorKind::Configuration
+        }
+        // An object of another size than was asked for: the request is ours, so it is right.
+        Cloud::InvalidResponse => ErrorKind::Damaged,
+        _ if error.http_status() == Some(416) => ErrorKind::Damaged,
+        _ => ErrorKind::Cloud,
     }
 }
 
 impl From<consign_cloud::Error> for Error {
     fn from(error: consign_cloud::Error) -> Error {
-        let kind = match error.kind() {
-            consign_cloud::ErrorKind::NotFound => ErrorKind::NotFound,
-            consign_cloud::ErrorKind::BadCredentials
-            | consign_cloud::ErrorKind::ExpiredCredentials
-            | consign_cloud::ErrorKind::Configuration => ErrorKind::Configuration,
-            _ => ErrorKind::Cloud,
-        };
+        let kind = kind_of(&error);
         let hint = error.hint();
         let error = Error::new(kind, "the service refused or failed").because(error);
         match hint {

@@ -68,7 +68,7 @@ pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result
 pub(crate) fn signing_key<'a>(office: &'a Office, lane: &Lane) -> Result<&'a sshsig::SigningKey> {
     let me = &office.me;
     let missing = |message: String| {
-        let hint = format!("consign keys new --party {me}");
+        let hint = format!("consign keys new {me}");
         Error::new(ErrorKind::Configuration, message).hinting(hint)
     };
     let signer = office.keys.signer.as_ref();
@@ -108,7 +108,7 @@ pub(crate) fn open(
         .ok_or_else(|| Error::new(ErrorKind::Bug, format!("lane `{}` has no sender", lane.name)))?;
     let signer = verify(party, &plain, &signature)?;
     let manifest = Manifest::parse(&plain, &Limits::default()).map_err(|error| {
-        Error::new(ErrorKind::Manifest, format!("the manifest is refused: {error}")).because(error)
+        Error::new(ErrorKind::Manifest, "the manifest is refused").because(error)
     })?;
     check_signer_lived(party, &signer, &manifest)?;
     check_address(office, lane, id, &manifest)?;

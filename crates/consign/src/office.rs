@@ -106,7 +106,7 @@ impl Office {
         if lane.seal == Seal::Age && self.keys.identities.is_empty() {
             let message = format!("there is no identity to open what is sent to `{}`", self.me);
             return Err(Error::new(ErrorKind::Configuration, message)
-                .hinting(format!("consign keys new --party {}", self.me)));
+                .hinting(format!("consign keys new {}", self.me)));
         }
         Ok(lane)
     }

@@ -188,7 +188,11 @@ async fn take(
 fn concerns_all(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Cloud | ErrorKind::State | ErrorKind::Configuration | ErrorKind::Bug
+        ErrorKind::Cloud
+            | ErrorKind::Cancelled
+            | ErrorKind::State
+            | ErrorKind::Configuration
+            | ErrorKind::Bug
     )
 }
 

@@ -1,6 +1,6 @@
 //! Making the objects of a consignment: a few at a time, each sealed and uploaded as it is read.
 
-use crate::error::{Error, ErrorKind, Result, join};
+use crate::error::{Error, ErrorKind, Result, join, kind_of};
 use crate::meter::Meter;
 use crate::office::Office;
 use crate::outgoing::{Outgoing, Shipped};
@@ -182,8 +182,10 @@ pub(crate) async fn upload(
     let meter = Meter::new(&office.progress, content, source.layout().object_bytes());
     let progress: Arc<dyn consign_transfer::Progress> = meter.clone();
     let s3 = office.cloud.s3();
-    let uploaded =
-        office.engine.upload(s3, &target, source, &mut journal, &progress, &office.cancel).await;
+    // Boxed: the machinery below is deep, and every caller would carry it in its own future.
+    let uploading =
+        office.engine.upload(s3, &target, source, &mut journal, &progress, &office.cancel);
+    let uploaded = Box::pin(uploading).await;
     let uploaded = uploaded.map_err(|error| transfer_error(error, "send", &target.key))?;
     meter.complete();
     Ok(uploaded)
@@ -201,10 +203,8 @@ pub(crate) fn transfer_error(error: consign_transfer::Error, what: &str, key: &s
         Transfer::Journal => ErrorKind::State,
         Transfer::Internal => ErrorKind::Bug,
         Transfer::KeyTaken => ErrorKind::State,
-        _ => match error.cloud().map(consign_cloud::Error::kind) {
-            Some(consign_cloud::ErrorKind::NotFound) => ErrorKind::NotFound,
-            _ => ErrorKind::Cloud,
-        },
+        Transfer::Cancelled => ErrorKind::Cancelled,
+        _ => error.cloud().map_or(ErrorKind::Cloud, kind_of),
     };
     let kind = inner_kind(&error).unwrap_or(kind);
     let ours = Error::new(kind, format!("cannot {what} {key}")).because(error);

@@ -103,6 +103,11 @@ impl Survey {
                 Error::new(ErrorKind::Source, format!("cannot read {place}")).because(error)
             })?;
             if metadata.is_dir() {
+                // A manifest lists files only, so a folder without any would be lost silently.
+                if std::fs::read_dir(entry.path()).is_ok_and(|mut inner| inner.next().is_none()) {
+                    let path = entry.path().to_owned();
+                    self.skipped.push(Skipped { path, reason: "an empty folder" });
+                }
                 continue;
             }
             let inner = entry.path().strip_prefix(top).unwrap_or(entry.path());
@@ -271,11 +276,12 @@ mod tests {
         symlink("/etc/passwd", top.join("inner/link")).expect("a link");
         symlink("..", top.join("loop")).expect("a link");
         let _socket = std::os::unix::net::UnixListener::bind(top.join("socket")).expect("a socket");
+        std::fs::create_dir(top.join("nothing")).expect("a folder");
         let found = survey([top]).expect("a survey");
         assert_eq!(names(&found), ["top/b.txt", "top/inner/a.sh"]);
         let mut reasons: Vec<_> = found.skipped.iter().map(|s| s.reason).collect();
         reasons.sort_unstable();
-        assert_eq!(reasons, ["a socket", "a symbolic link", "a symbolic link"]);
+        assert_eq!(reasons, ["a socket", "a symbolic link", "a symbolic link", "an empty folder"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use consign_transfer::{DownloadJournal, Downloaded, Object, PartSink};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// A pack may not be larger than this in the bucket: what compression and sealing add to the
@@ -30,7 +30,7 @@ struct Unloading {
     lane: Lane,
     manifest: Arc<Manifest>,
     // None to verify without keeping anything.
-    partial: Option<Mutex<Partial>>,
+    partial: Option<Partial>,
 }
 
 /// Fetches, opens and checks every object. With a partial folder, the files are in it afterwards,
@@ -47,7 +47,7 @@ pub(crate) async fn unload_all(
         office: office.clone(),
         lane: lane.clone(),
         manifest: Arc::clone(manifest),
-        partial: partial.map(Mutex::new),
+        partial,
     });
     let mut files: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, file) in manifest.files.iter().enumerate() {
@@ -70,7 +70,7 @@ pub(crate) async fn unload_all(
     drop(tasks);
     let unloading = Arc::into_inner(unloading)
         .ok_or_else(|| Error::new(ErrorKind::Bug, "a task outlived its consignment"))?;
-    Ok(unloading.partial.map(|p| p.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    Ok(unloading.partial)
 }
 
 impl Unloading {
@@ -107,8 +107,9 @@ impl Unloading {
         file: &ManifestFile,
         resume: bool,
     ) -> Result<Option<Digest>> {
-        let (open, mut journal) = match self.partial() {
-            Some(mut partial) => {
+        let mut shelf = self.partial.as_ref().map(Partial::shelf).transpose()?;
+        let (open, mut journal) = match (&self.partial, &mut shelf) {
+            (Some(partial), Some(shelf)) => {
                 let path = partial.journal().join(format!("{}.jsonl", object.name));
                 if !resume {
                     std::fs::remove_file(&path).map_err(|e| cannot_write(&path, e))?;
@@ -116,15 +117,15 @@ impl Unloading {
                 let journal = DownloadJournal::open(&path).map_err(|error| {
                     Error::new(ErrorKind::Destination, "cannot remember a download").because(error)
                 })?;
-                (Some(partial.open_file(file)?), journal)
+                (Some(shelf.open_file(file)?), journal)
             }
-            None => (None, DownloadJournal::in_memory()),
+            _ => (None, DownloadJournal::in_memory()),
         };
         let sink = Arc::new(self.sink(object, file, open).await?);
         let parts = Arc::clone(&sink) as Arc<dyn PartSink>;
         self.download(object, sink.layout(), parts, &mut journal, file.size).await?;
-        if let (Some(partial), Some(open)) = (self.partial(), sink.file()) {
-            partial.finish_file(file, open)?;
+        if let (Some(shelf), Some(open)) = (&shelf, sink.file()) {
+            shelf.finish_file(file, open)?;
         }
         Ok(sink.digest())
     }
@@ -185,8 +186,8 @@ impl Unloading {
                 &opened
             }
         };
-        match self.partial() {
-            Some(mut partial) => unpack(&object.name, archive, &files, &mut *partial)?,
+        match &self.partial {
+            Some(partial) => unpack(&object.name, archive, &files, &mut partial.shelf()?)?,
             None => unpack(&object.name, archive, &files, &mut Nowhere)?,
         }
         Ok(files.iter().map(|file| file.size).sum())
@@ -219,10 +220,6 @@ impl Unloading {
             done.map_err(|error| missing(transfer_error(error, "receive", &whole.key), object))?;
         meter.complete();
         Ok(done)
-    }
-
-    fn partial(&self) -> Option<MutexGuard<'_, Partial>> {
-        self.partial.as_ref().map(|partial| partial.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
