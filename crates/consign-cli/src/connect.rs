@@ -30,6 +30,14 @@ pub(crate) async fn connect(
     settings: &Settings,
     exchange: &Exchange,
 ) -> Result<Cloud, CommandError> {
+    if let Some(profile) = settings.profile.as_ref().filter(|name| !settings.has_profile(name)) {
+        let [credentials, config] = &settings.aws_files;
+        return Err(CommandError::usage(format!("there is no profile `{profile}`")).hint(format!(
+            "profiles are in {} and {}",
+            credentials.display(),
+            config.display()
+        )));
+    }
     Ok(Cloud::connect(&cloud_settings(settings, Some(exchange))).await?)
 }
 

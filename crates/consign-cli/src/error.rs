@@ -219,7 +219,8 @@ impl From<consign::Error> for CommandError {
         use consign::ErrorKind as Consign;
         let kind = match error.kind() {
             Consign::Configuration | Consign::Source | Consign::NotForUs => Kind::Usage,
-            Consign::Cloud => cloud_kind_within(&error).unwrap_or(Kind::Failed),
+            Consign::Cloud | Consign::Denied => cloud_kind_within(&error).unwrap_or(Kind::Failed),
+            Consign::Cancelled => Kind::Interrupted,
             Consign::NotFound => Kind::NotFound,
             Consign::Damaged
             | Consign::Signature

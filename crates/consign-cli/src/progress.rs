@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use consign::{Phase, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::terminal::{Terminal, bytes};
+use crate::terminal::{self, Terminal, bytes};
 
 /// Watches a run for a person.
 pub(crate) struct Bar {
@@ -65,7 +65,7 @@ impl Progress for Bar {
         if self.lines && !again {
             match (files, total) {
                 (0, 0) => eprintln!("{}", words(phase)),
-                _ => eprintln!("{}: {files} files, {}", words(phase), bytes(total)),
+                _ => eprintln!("{}: {}, {}", words(phase), terminal::files(files), bytes(total)),
             }
         }
     }

@@ -58,7 +58,8 @@ impl Terminal {
 
     /// An error with its causes and hints, on standard error; with `--json` also as a document.
     pub(crate) fn error(&self, error: &CommandError) {
-        eprintln!("error: {}", escape(&error.chain()));
+        // Further lines are indented, so that a file name cannot look like a line of ours.
+        eprintln!("error: {}", escape(&error.chain()).replace('\n', "\n  "));
         for hint in error.hints() {
             eprintln!("  hint: {}", escape(hint));
         }
@@ -116,6 +117,11 @@ pub(crate) fn bytes(count: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+/// So many files: `1 file`, `2 files`.
+pub(crate) fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
 /// Rows under a heading, in columns as wide as their widest cell.

@@ -1,6 +1,8 @@
 //! The stock AWS CLI on an applied exchange: with each party's keys it can do exactly its part, and
 //! S3's own error codes say so for the rest.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The commands one by one, as a person types them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use support::Deployment;

@@ -1,5 +1,7 @@
 //! `consign demo` on a small tree of the caller's own (the default tree is what CI runs besides).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use support::{consign, succeed};

@@ -1,5 +1,7 @@
 //! Every command explains itself, with an example, and the rest of the surface is there.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use support::{consign, succeed};

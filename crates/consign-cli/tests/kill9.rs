@@ -4,15 +4,20 @@
 //!
 //! `CONSIGN_KILLS` says how many kills (20 unless given), `CONSIGN_KILL_SEED` repeats a run.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use consign_testkit::payload::Canary;
 use consign_testkit::random::Seed;
+use support::Deployment;
 
 /// Longer than any single command takes, however busy the machine is.
 const STUCK: Duration = Duration::from_secs(120);
@@ -30,9 +35,14 @@ fn nothing_is_lost_whoever_is_killed_when() {
     while stand.kills() < kills_wanted {
         sent += 1;
         let tree = stand.make_tree(sent);
-        stand.through(Victim::Sender, &["send", &tree, "--lane", "to-client", "--profile", "acme"]);
+        stand.through(
+            Victim::Sender,
+            sent,
+            &["send", &tree, "--lane", "to-client", "--profile", "acme"],
+        );
         stand.through(
             Victim::Receiver,
+            sent,
             &["receive", "--lane", "to-client", "--into", "inbox", "--profile", "globex"],
         );
         stand.expect_delivered(sent);
@@ -51,11 +61,9 @@ enum Victim {
     Cloud,
 }
 
-/// A folder with exchange, keys and inbox, and a cloud that can die.
+/// A deployment, and what has been killed in it.
 struct Stand {
-    folder: tempfile::TempDir,
-    cloud: Child,
-    environment: Vec<(String, String)>,
+    deployment: Deployment,
     seed: Seed,
     canary: Canary,
     killed: BTreeMap<Victim, usize>,
@@ -66,80 +74,28 @@ struct Stand {
 impl Stand {
     fn new(mut seed: Seed) -> Stand {
         let canary = Canary::new(&mut seed);
-        let mut stand = Stand {
-            folder: tempfile::tempdir().unwrap(),
-            cloud: Command::new("true").spawn().unwrap(),
-            environment: Vec::new(),
-            seed,
-            canary,
-            killed: BTreeMap::new(),
-            usual: BTreeMap::new(),
-        };
-        for arguments in [
-            &["init", "--template", "two-way"][..],
-            &["keys", "new", "acme"],
-            &["keys", "new", "globex"],
-        ] {
-            stand.succeed(arguments);
-        }
-        stand.start_cloud("127.0.0.1:0");
-        stand.succeed(&["apply", "--yes"]);
-        stand
+        let deployment = Deployment::new();
+        Stand { deployment, seed, canary, killed: BTreeMap::new(), usual: BTreeMap::new() }
     }
 
     fn kills(&self) -> usize {
         self.killed.values().sum()
     }
 
-    fn consign(&self, arguments: &[&str]) -> Command {
-        let mut command =
-            consign_testkit::judges::command(Path::new(env!("CARGO_BIN_EXE_consign")));
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env("HOME", self.folder.path())
-            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
-            .env("XDG_STATE_HOME", self.folder.path().join("state"))
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-    }
-
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let output = self.consign(arguments).output().unwrap();
-        assert!(output.status.success(), "consign {arguments:?}: {}", errors(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Starts the cloud on its root; it says where it is when it can be used.
-    fn start_cloud(&mut self, listen: &str) {
-        let arguments =
-            ["local", "serve", "--root", "cloud", "--listen", listen, "--json", "--quiet"];
-        let mut cloud = self.consign(&arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = cloud.stdout.take().unwrap();
-        self.cloud = cloud;
-        let mut said =
-            serde_json::Deserializer::from_reader(stdout).into_iter::<serde_json::Value>();
-        let said = said.next().expect("the cloud says where it is").unwrap();
-        let pairs = said["environment"].as_object().unwrap().iter();
-        self.environment =
-            pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
-    }
-
     /// As after a power cut: dead at once, then started again on the same address.
     fn kill_cloud(&mut self) {
-        let endpoint = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
-        let listen = endpoint.unwrap().1.trim_start_matches("https://").to_owned();
-        kill(&mut self.cloud);
-        self.start_cloud(&listen);
+        self.deployment.restart_cloud();
         *self.killed.entry(Victim::Cloud).or_default() += 1;
     }
 
-    /// Runs a command until it ends well, killing it or the cloud on the way.
-    fn through(&mut self, client: Victim, arguments: &[&str]) {
+    /// Runs a command until it ends well, killing it or the cloud on the way. After it there are
+    /// `number` consignments.
+    fn through(&mut self, client: Victim, number: usize, arguments: &[&str]) {
         let mut failures = 0;
         loop {
             let started = Instant::now();
             let mut running = self
+                .deployment
                 .consign(arguments)
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
@@ -151,6 +107,10 @@ impl Stand {
             let killed_client = disturb && self.disturb(client, &mut running, usual.unwrap());
             let output = wait(running);
             if killed_client {
+                // It may have died after its work was done, before it could say so.
+                if client == Victim::Sender && self.sent() == number {
+                    return;
+                }
                 continue;
             }
             if output.status.success() {
@@ -163,6 +123,14 @@ impl Stand {
             assert!(failures < FAILURES_MAX, "consign {arguments:?} does not get through: {said}");
             assert!(!said.contains(self.canary.as_str()), "plaintext in an error: {said}");
         }
+    }
+
+    /// How many consignments the sender knows to have delivered.
+    fn sent(&self) -> usize {
+        let list =
+            self.deployment.run(&["list", "--lane", "to-client", "--profile", "acme", "--json"]);
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        list.as_array().unwrap().iter().filter(|one| one["standing"] == "sent").count()
     }
 
     /// Kills somebody at a moment within the usual time. True if it was the client.
@@ -185,7 +153,7 @@ impl Stand {
     /// A tree of its own for each consignment: several parts, several packs, odd names.
     fn make_tree(&mut self, number: usize) -> String {
         let name = format!("tree-{number}");
-        let tree = self.folder.path().join(&name);
+        let tree = self.deployment.path(&name);
         fs::create_dir_all(tree.join("many")).unwrap();
         let mark = format!("consignment {number}\n");
         let content = |bytes: u64| {
@@ -205,7 +173,7 @@ impl Stand {
 
     /// Every consignment so far is in the inbox once, and is what was sent.
     fn expect_delivered(&self, sent: usize) {
-        let mut arrived: Vec<PathBuf> = fs::read_dir(self.folder.path().join("inbox"))
+        let mut arrived: Vec<PathBuf> = fs::read_dir(self.deployment.path("inbox"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| !hidden(path))
@@ -218,7 +186,7 @@ impl Stand {
         let named = newest.join(&name);
         let received = if named.is_dir() { named } else { newest.clone() };
         assert!(
-            contents(&self.folder.path().join(&name)) == contents(&received),
+            contents(&self.deployment.path(&name)) == contents(&received),
             "{} differs from what was sent",
             received.display()
         );
@@ -227,29 +195,32 @@ impl Stand {
     /// No partial folder after one more run, nothing to deliver again, and no plaintext where the
     /// cloud or the state is.
     fn expect_nothing_left_behind(&self) {
-        for (path, content) in contents(&self.folder.path().join("cloud")) {
+        for (path, content) in contents(&self.deployment.path("cloud")) {
             assert!(!self.canary.is_in(&content), "plaintext in the cloud: {}", path.display());
         }
-        for (path, content) in contents(&self.folder.path().join("state")) {
+        for (path, content) in contents(&self.deployment.path("state")) {
             assert!(!self.canary.is_in(&content), "plaintext in the state: {}", path.display());
         }
         let again =
             ["receive", "--lane", "to-client", "--into", "other", "--profile", "globex", "--json"];
-        self.succeed(&again);
-        let other = self.folder.path().join("other");
+        self.deployment.run(&again);
+        let other = self.deployment.path("other");
         let arrived = fs::read_dir(other).map_or(0, Iterator::count);
         assert_eq!(arrived, 0, "something was delivered twice");
-        self.succeed(&["receive", "--lane", "to-client", "--into", "inbox", "--profile", "globex"]);
-        let inbox = fs::read_dir(self.folder.path().join("inbox")).unwrap();
-        let leftovers: Vec<_> =
-            inbox.map(|entry| entry.unwrap().path()).filter(|p| hidden(p)).collect();
-        assert!(leftovers.is_empty(), "{leftovers:?}");
-    }
-}
-
-impl Drop for Stand {
-    fn drop(&mut self) {
-        kill(&mut self.cloud);
+        self.deployment.run(&[
+            "receive",
+            "--lane",
+            "to-client",
+            "--into",
+            "inbox",
+            "--profile",
+            "globex",
+        ]);
+        let inbox = fs::read_dir(self.deployment.path("inbox")).unwrap();
+        for left in inbox.map(|entry| entry.unwrap().path()).filter(|path| hidden(path)) {
+            // A journal of what has been received since may stay behind, content may not.
+            assert!(!left.join("content").exists(), "{}", left.display());
+        }
     }
 }
 

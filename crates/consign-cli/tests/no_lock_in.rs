@@ -1,6 +1,8 @@
 //! Runs the lines of docs/no-lock-in.md as they stand there: what consign sent opens with stock
 //! tools alone.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::Path;

@@ -9,7 +9,7 @@ use crate::error::{CommandError, chain};
 use crate::office::{self, Side};
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::terminal::{Terminal, bytes, escape};
+use crate::terminal::{Terminal, bytes, escape, files};
 
 /// Receives everything new; a consignment that is refused does not hide the good ones, but makes the
 /// command fail.
@@ -63,10 +63,10 @@ fn text(received: &Received) -> String {
         received.notices.iter().map(|notice| format!("note: {}", escape(notice))).collect();
     for arrived in &received.consignments {
         lines.push(format!(
-            "Received {} from {}: {} files, {}, in {}",
+            "Received {} from {}: {}, {}, in {}",
             arrived.id,
             arrived.sender,
-            arrived.files,
+            files(arrived.files),
             bytes(arrived.bytes),
             arrived.path.display(),
         ));

@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::office::{self, Side};
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::terminal::{Terminal, bytes, escape};
+use crate::terminal::{Terminal, bytes, escape, files};
 
 /// Sends, or goes on with the interrupted attempt of the same command.
 pub(crate) async fn run(
@@ -70,9 +70,9 @@ fn left_out(skipped: &Skipped) -> String {
 fn text(sent: &Sent, lane: &LaneName, seconds: f64) -> String {
     let rate = (sent.bytes as f64 / seconds.max(0.001)) as u64;
     format!(
-        "Sent {}: {} files, {} in {seconds:.1} s ({}/s), number {} on lane {lane}{}",
+        "Sent {}: {}, {} in {seconds:.1} s ({}/s), number {} on lane {lane}{}",
         sent.id,
-        sent.files,
+        files(sent.files),
         bytes(sent.bytes),
         bytes(rate),
         sent.sequence,

@@ -10,7 +10,7 @@ use crate::args::ConsignmentArgs;
 use crate::error::CommandError;
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::terminal::{Terminal, bytes, escape, table};
+use crate::terminal::{Terminal, bytes, escape, files, table};
 
 /// Opens the manifest and prints it.
 pub(crate) async fn run(
@@ -39,13 +39,13 @@ fn text(shown: &Shown) -> String {
         .map(|file| vec![bytes(file.size), escape(file.path.as_ref()), file.blake3.to_string()])
         .collect();
     format!(
-        "{} from {} on lane {}, number {}, created {}\nsigned by {signer}; {} files, {}\n\n{}",
+        "{} from {} on lane {}, number {}, created {}\nsigned by {signer}; {}, {}\n\n{}",
         manifest.id,
         manifest.sender,
         manifest.lane,
         manifest.sequence,
         manifest.created,
-        manifest.files.len(),
+        files(manifest.files.len() as u64),
         bytes(manifest.content_bytes()),
         table(&["SIZE", "PATH", "BLAKE3"], &rows),
     )

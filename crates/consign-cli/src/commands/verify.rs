@@ -10,7 +10,7 @@ use crate::error::CommandError;
 use crate::office;
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::terminal::{Terminal, bytes, escape};
+use crate::terminal::{Terminal, bytes, escape, files};
 
 /// Verifies; an error says what is not as its sender signed it.
 pub(crate) async fn run(
@@ -41,9 +41,9 @@ pub(crate) async fn run(
         "notices": verified.notices,
     });
     let text = format!(
-        "{} is authentic and whole: {} files, {}, signed by {} ({})",
+        "{} is authentic and whole: {}, {}, signed by {} ({})",
         verified.id,
-        verified.files,
+        files(verified.files),
         bytes(verified.bytes),
         verified.sender,
         verified.signer,

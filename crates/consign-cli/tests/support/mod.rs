@@ -1,17 +1,20 @@
 //! A deployment as a person makes it by hand: an exchange file, keys, a local cloud in a process of
 //! its own, everything applied. Dropping it kills the cloud and removes the folder.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Buckets of the two-way template.
-pub const TO_CLIENT: &str = "acme-globex-to-client-111111111111-eu-west-1-an";
+pub(crate) const TO_CLIENT: &str = "acme-globex-to-client-111111111111-eu-west-1-an";
 /// Buckets of the two-way template.
-pub const FROM_CLIENT: &str = "acme-globex-from-client-111111111111-eu-west-1-an";
+pub(crate) const FROM_CLIENT: &str = "acme-globex-from-client-111111111111-eu-west-1-an";
 
 /// The `consign` that was built for the tests.
-pub fn consign() -> Command {
+pub(crate) fn consign() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_consign"));
     command.stdin(Stdio::null());
     for (name, _) in std::env::vars() {
@@ -22,7 +25,7 @@ pub fn consign() -> Command {
     command
 }
 
-pub struct Deployment {
+pub(crate) struct Deployment {
     folder: tempfile::TempDir,
     cloud: Child,
     environment: Vec<(String, String)>,
@@ -30,23 +33,23 @@ pub struct Deployment {
 
 impl Deployment {
     /// Everything up to `consign apply`.
-    pub fn new() -> Deployment {
+    pub(crate) fn new() -> Deployment {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment = Deployment { cloud: serve_later(), folder, environment: Vec::new() };
         deployment.run(&["init", "--template", "two-way"]);
         deployment.run(&["keys", "new", "acme"]);
         deployment.run(&["keys", "new", "globex"]);
-        deployment.start_cloud();
+        deployment.start_cloud("127.0.0.1:0");
         deployment.run(&["apply", "--yes"]);
         deployment
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a file into the folder.
-    pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
@@ -54,20 +57,20 @@ impl Deployment {
     }
 
     /// `consign` in this deployment: its folder, keys, state and cloud.
-    pub fn consign(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn consign(&self, arguments: &[&str]) -> Command {
         let mut command = consign();
         command.args(arguments);
-        self.into_deployment(&mut command);
+        self.place(&mut command);
         command
     }
 
     /// Runs `consign`, which must succeed; gives its standard output.
-    pub fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         succeed(&mut self.consign(arguments))
     }
 
     /// Runs `consign`, which must fail with this exit code; gives its standard error.
-    pub fn fail(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn fail(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.consign(arguments).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "consign {arguments:?}: {errors}");
@@ -75,13 +78,13 @@ impl Deployment {
     }
 
     /// Any tool in this deployment's environment.
-    pub fn tool(&self, tool: &Path) -> Command {
+    pub(crate) fn tool(&self, tool: &Path) -> Command {
         let mut command = consign_testkit::judges::command(tool);
-        self.into_deployment(&mut command);
+        self.place(&mut command);
         command
     }
 
-    fn into_deployment(&self, command: &mut Command) {
+    fn place(&self, command: &mut Command) {
         command
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
@@ -90,8 +93,24 @@ impl Deployment {
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 
-    fn start_cloud(&mut self) {
-        let mut command = self.consign(&["local", "serve", "--root", "cloud", "--json", "--quiet"]);
+    /// Kills the cloud and starts it again on the same root and address.
+    pub(crate) fn restart_cloud(&mut self) {
+        let endpoint = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
+        let address = endpoint.unwrap().1.trim_start_matches("https://").to_owned();
+        self.kill_cloud();
+        self.start_cloud(&address);
+    }
+
+    fn kill_cloud(&mut self) {
+        // An error means that it is gone already.
+        let _gone = self.cloud.kill();
+        let _reaped = self.cloud.wait();
+    }
+
+    fn start_cloud(&mut self, listen: &str) {
+        let mut command = self.consign(&[
+            "local", "serve", "--root", "cloud", "--listen", listen, "--json", "--quiet",
+        ]);
         let mut cloud = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = cloud.stdout.take().unwrap();
         let mut documents =
@@ -109,8 +128,7 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        let _gone = self.cloud.kill();
-        let _reaped = self.cloud.wait();
+        self.kill_cloud();
     }
 }
 
@@ -120,14 +138,14 @@ fn serve_later() -> Child {
 }
 
 /// Runs a command that must succeed; gives its standard output.
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}\n{}", both(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs a command with input that must succeed.
-pub fn succeed_with_input(command: &mut Command, input: &[u8]) -> String {
+pub(crate) fn succeed_with_input(command: &mut Command, input: &[u8]) -> String {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -140,7 +158,7 @@ pub fn succeed_with_input(command: &mut Command, input: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-pub fn both(output: &Output) -> String {
+pub(crate) fn both(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Outcome;
 use super::stage::Stage;
 use crate::commands::{local, prove};
-use crate::terminal::{bytes, table};
+use crate::terminal::{bytes, files, table};
 
 /// Matrix, timings, where things lie, what to try next.
 pub(super) fn text(outcome: &Outcome, stage: &Stage, kept: bool) -> String {
@@ -23,8 +23,8 @@ pub(super) fn text(outcome: &Outcome, stage: &Stage, kept: bool) -> String {
     ] {
         let _ = writeln!(
             page,
-            "{who}: {} files, {} in {} sealed objects; received and verified in {}",
-            sent.files,
+            "{who}: {}, {} in {} sealed objects; received and verified in {}",
+            files(sent.files),
             bytes(sent.bytes),
             sent.objects,
             folder.display()
