@@ -127,8 +127,8 @@ impl Stand {
 
     /// How many consignments the sender knows to have delivered.
     fn sent(&self) -> usize {
-        let list =
-            self.deployment.run(&["list", "--lane", "to-client", "--profile", "acme", "--json"]);
+        let list = ["list", "--lane", "to-client", "--as", "acme", "--profile", "acme", "--json"];
+        let list = self.deployment.run(&list);
         let list: serde_json::Value = serde_json::from_str(&list).unwrap();
         list.as_array().unwrap().iter().filter(|one| one["standing"] == "sent").count()
     }
