@@ -57,10 +57,12 @@ pub(super) fn conditions(stage: &Stage, runs: usize) -> Outcome<String> {
     let git = ["rev-parse", "--short", "HEAD"];
     let commit = run::capture(Command::new("git").args(git).current_dir(run::root()))
         .map_or_else(|_| "unknown".to_owned(), |commit| commit.trim().to_owned());
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
     let files = if stage.on_tmpfs() { "tmpfs" } else { "the temporary folder" };
     Ok(format!(
         "Measured {} on {model}, {cores} cores shared with the server, files on {files}; medians of \
-         {runs} runs.\n{} (commit {commit}), age {}, s5cmd {}, {}.\n",
+         {runs} runs; load average {load} at the end.\n{} (commit {commit}), age {}, s5cmd {}, {}.\n",
         date.trim(),
         first_line(stage.variable("CONSIGN"), "--version"),
         first_line("age", "--version"),

@@ -122,13 +122,14 @@ impl Stage {
         command
     }
 
+    /// Runs and measures, with nothing left of the run before.
     pub(super) fn run(&self, command: Command) -> Outcome<Sample> {
         self.clear_output()?;
         measure::measure(command)
     }
 
     /// Empties the folders that a run writes to.
-    pub(super) fn clear_output(&self) -> Outcome {
+    fn clear_output(&self) -> Outcome {
         for name in ["to", "run"] {
             let folder = self.folder.join(name);
             if folder.exists() {
