@@ -122,6 +122,10 @@ fn run_job(stage: &Stage, job: &Job, runs: usize) -> Outcome<Vec<Row>> {
     // Round 0 only warms up: a virtual machine pays for memory when it first touches it.
     for round in 0..=runs {
         for (tool, row) in job.tools.iter().zip(&mut rows) {
+            if job.direction == Direction::Send {
+                // rclone sends nothing that is there already.
+                stage.forget_objects()?;
+            }
             let sample = stage
                 .run(stage.script(tool.script, job.input))
                 .during(format_args!("{}: {}", job.title, tool.name))?;

@@ -10,6 +10,9 @@ use super::jobs::{Input, LARGE_BYTES, SMALL_BYTES, SMALL_FILES};
 use super::measure::{self, Sample};
 use crate::run::{self, Failure, Outcome, While};
 
+/// The stage's folder is called after its process.
+const PREFIX: &str = "consign-bench-";
+
 pub(super) struct Stage {
     folder: PathBuf,
     sink: Child,
@@ -22,7 +25,8 @@ impl Stage {
     pub(super) fn set_up() -> Outcome<Stage> {
         let shared = Path::new("/dev/shm");
         let base = if shared.is_dir() { shared.to_path_buf() } else { std::env::temp_dir() };
-        let folder = base.join(format!("consign-bench-{}", std::process::id()));
+        remove_orphans(&base);
+        let folder = base.join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&folder).during(folder.display())?;
         let (sink, address) = start_sink()?;
         // From here on dropping the stage stops the sink and removes the folder.
@@ -193,6 +197,21 @@ impl Drop for Stage {
         let _ = self.sink.kill();
         let _ = self.sink.wait();
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// An interrupted run leaves gigabytes of memory behind; the next one takes them back.
+fn remove_orphans(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let orphan = name.strip_prefix(PREFIX).is_some_and(|pid| {
+            pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()
+        });
+        if orphan {
+            // Somebody else's, if it cannot be removed.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
