@@ -20,7 +20,7 @@ const MATRIX: [(&str, &str, [bool; 4]); 4] = [
 
 fn aws(deployment: &Deployment, tool: &Path, profile: &str, arguments: &[&str]) -> Command {
     let mut command = deployment.tool(tool);
-    command.args(arguments).args(["--profile", profile, "--no-cli-pager"]);
+    command.args(arguments).args(["--profile", profile]);
     command
 }
 
