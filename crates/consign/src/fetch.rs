@@ -22,7 +22,8 @@ where
     let limits = office.engine.limits();
     let mut backoff = Backoff::new(limits.attempts_max, limits.seed ^ office.now_ms());
     loop {
-        let error = match attempt().await {
+        // Boxed: the client below is deep, and every caller would carry it in its own future.
+        let error = match Box::pin(attempt()).await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };

@@ -25,12 +25,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// Our side of a lane: the chain, and the consignment under way.
 pub(crate) struct Outbox {
-    folder: LaneFolder,
+    folder: Arc<LaneFolder>,
 }
 
 /// What a consignment is made of. An interrupted one goes on only if this is still the same.
@@ -54,6 +54,8 @@ pub(crate) struct Outgoing {
     pub(crate) order: Order,
     path: PathBuf,
     memory: Mutex<Memory>,
+    // Two runs at once could seal one object with two keys.
+    _held: Arc<LaneFolder>,
 }
 
 struct Memory {
@@ -77,7 +79,7 @@ enum Line {
 }
 
 impl Outbox {
-    pub(crate) fn new(folder: LaneFolder) -> Outbox {
+    pub(crate) fn new(folder: Arc<LaneFolder>) -> Outbox {
         Outbox { folder }
     }
 
@@ -105,7 +107,8 @@ impl Outbox {
         for line in values {
             memory.remember(line);
         }
-        Ok(Outgoing { order: order.clone(), path, memory: Mutex::new(memory) })
+        let (order, _held) = (order.clone(), Arc::clone(&self.folder));
+        Ok(Outgoing { order, path, memory: Mutex::new(memory), _held })
     }
 
     /// Forgets the consignment under way. What is in the bucket of it stays unlisted until it
@@ -289,10 +292,11 @@ mod tests {
     use super::*;
     use consign_seal::age::Identity;
 
-    fn outbox(state: &std::path::Path) -> Outbox {
+    async fn outbox(state: &std::path::Path) -> Outbox {
         let (exchange, lane) =
             ("acme-globex".parse().expect("a name"), "l".parse().expect("a name"));
-        Outbox::new(LaneFolder::open(state, &exchange, &lane, "sent").expect("a folder"))
+        let folder = LaneFolder::hold(state, &exchange, &lane, "sent").await;
+        Outbox::new(folder.expect("a folder"))
     }
 
     fn order(n: u128) -> Order {
@@ -300,18 +304,18 @@ mod tests {
         Order { id: ConsignmentId::from_parts(1, n), survey: digest, terms: digest }
     }
 
-    #[test]
-    fn a_seal_that_was_begun_is_used_again_and_only_over_the_same_content() {
+    #[tokio::test]
+    async fn a_seal_that_was_begun_is_used_again_and_only_over_the_same_content() {
         let dir = tempfile::tempdir().expect("a folder");
         let recipient = Identity::generate().expect("a key").to_recipient();
         let fresh = || Ok(Sealer::new(std::slice::from_ref(&recipient))?);
         let object = ObjectName::pack(1, true);
         let content = Some(Digest::of(b"content"));
         let first = {
-            let outgoing = outbox(dir.path()).open(&order(1)).expect("begins");
+            let outgoing = outbox(dir.path()).await.open(&order(1)).expect("begins");
             outgoing.seal(&object, content, fresh).expect("a seal").to_secret_bytes()
         };
-        let outbox = outbox(dir.path());
+        let outbox = outbox(dir.path()).await;
         let unfinished = outbox.unfinished().expect("reads").expect("is there");
         assert!(unfinished.same_as(&order(1)) && !unfinished.same_as(&order(2)));
         let outgoing = outbox.open(&unfinished).expect("goes on");

@@ -78,7 +78,7 @@ pub async fn receive(
     options: &ReceiveOptions,
 ) -> Result<Received> {
     let lane = office.lane_to_receive(lane)?;
-    let mut records = Records::open(office, lane)?;
+    let mut records = Records::open(office, lane).await?;
     let destination = Destination::open(into)?;
     let mut received = Received::default();
 
@@ -173,10 +173,15 @@ async fn take(
     let arrival = Arrival::of(&manifest, digest);
     if let Standing::Open(partial) = destination.begin(&manifest.id, &digest)? {
         office.progress.begin(Phase::Receiving, arrived.files, arrived.bytes);
-        let partial = unload_all(office, lane, &Arc::new(manifest), Some(partial)).await?;
+        let held = Arc::clone(&records.folder);
+        let partial = Some((partial, Arc::clone(&held)));
+        let partial = unload_all(office, lane, &Arc::new(manifest), partial).await?;
         let partial = partial.ok_or_else(|| Error::new(ErrorKind::Bug, "a folder was lost"))?;
         office.progress.begin(Phase::Committing, arrived.files, arrived.bytes);
-        let committed = tokio::task::spawn_blocking(move || partial.commit(&digest));
+        let committed = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            partial.commit(&digest)
+        });
         committed.await.map_err(crate::error::join)??;
     }
     records.add(arrival)?;
@@ -200,20 +205,19 @@ fn concerns_all(error: &Error) -> bool {
 struct Records {
     known: Known,
     lines: Lines,
-    // Held as long as this value lives.
-    _folder: LaneFolder,
+    folder: Arc<LaneFolder>,
 }
 
 impl Records {
-    fn open(office: &Office, lane: &Lane) -> Result<Records> {
+    async fn open(office: &Office, lane: &Lane) -> Result<Records> {
         let exchange = &office.exchange.name;
-        let folder = LaneFolder::open(&office.state, exchange, &lane.name, "received")?;
+        let folder = LaneFolder::hold(&office.state, exchange, &lane.name, "received").await?;
         let (lines, arrivals) = Lines::open::<Arrival>(&folder.path().join("arrivals.jsonl"))?;
         let mut known = Known::default();
         for arrival in arrivals {
             known.add(arrival);
         }
-        Ok(Records { known, lines, _folder: folder })
+        Ok(Records { known, lines, folder })
     }
 
     fn add(&mut self, arrival: Arrival) -> Result<()> {

@@ -59,7 +59,7 @@ pub async fn send(
     let SendOptions {} = options;
     let lane = office.lane_to_send(lane)?;
     letter::signing_key(office, lane)?;
-    let outbox = open_outbox(office, lane)?;
+    let outbox = open_outbox(office, lane).await?;
     let mut notices = Vec::new();
 
     office.progress.begin(Phase::Surveying, 0, 0);
@@ -90,7 +90,7 @@ pub async fn send(
 /// consignment whose manifest was made already is delivered instead; it cannot be taken back.
 pub async fn abandon(office: &Office, lane: &LaneName) -> Result<Option<ConsignmentId>> {
     let lane = office.lane_to_send(lane)?;
-    let outbox = open_outbox(office, lane)?;
+    let outbox = open_outbox(office, lane).await?;
     let Some(order) = outbox.unfinished()? else { return Ok(None) };
     let outgoing = outbox.open(&order)?;
     if outgoing.decided()?.is_some() {
@@ -103,9 +103,9 @@ pub async fn abandon(office: &Office, lane: &LaneName) -> Result<Option<Consignm
     Ok(Some(order.id))
 }
 
-fn open_outbox(office: &Office, lane: &Lane) -> Result<Outbox> {
-    let folder = LaneFolder::open(&office.state, &office.exchange.name, &lane.name, "sent")?;
-    Ok(Outbox::new(folder))
+async fn open_outbox(office: &Office, lane: &Lane) -> Result<Outbox> {
+    let exchange = &office.exchange.name;
+    Ok(Outbox::new(LaneFolder::hold(&office.state, exchange, &lane.name, "sent").await?))
 }
 
 async fn survey_on_a_thread(paths: &[PathBuf]) -> Result<Survey> {
@@ -174,7 +174,8 @@ async fn give_up(office: &Office, outbox: &Outbox) -> Result<()> {
     for path in outbox.upload_journals()? {
         let failed = |e| Error::new(ErrorKind::Cloud, "cannot abort an upload").because(e);
         let mut journal = UploadJournal::open(&path).map_err(failed)?;
-        office.engine.abandon(office.cloud.s3(), &mut journal).await.map_err(failed)?;
+        let abandoning = office.engine.abandon(office.cloud.s3(), &mut journal);
+        Box::pin(abandoning).await.map_err(failed)?;
     }
     outbox.forget()
 }

@@ -16,9 +16,18 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A lane's folder, held by one process at a time for as long as this value lives.
+/// How long to wait for a lane that somebody holds: what a run that was dropped has left on other
+/// threads ends within moments, another run does not.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// A lane's folder, held by one run at a time for as long as this value lives.
+///
+/// Whoever works on the lane on another thread keeps a share of it, because such work goes on for
+/// a moment when the run itself is dropped.
 #[derive(Debug)]
 pub(crate) struct LaneFolder {
     path: PathBuf,
@@ -27,6 +36,23 @@ pub(crate) struct LaneFolder {
 }
 
 impl LaneFolder {
+    /// Opens and locks the folder, as [`LaneFolder::open`] does, and waits a moment if it is held.
+    pub(crate) async fn hold(
+        state: &Path,
+        exchange: &ExchangeName,
+        lane: &LaneName,
+        direction: &str,
+    ) -> Result<Arc<LaneFolder>> {
+        let pause = WAIT / 20;
+        for _ in 0..20 {
+            match LaneFolder::open(state, exchange, lane, direction) {
+                Err(error) if error.kind() == ErrorKind::Busy => tokio::time::sleep(pause).await,
+                opened => return opened.map(Arc::new),
+            }
+        }
+        LaneFolder::open(state, exchange, lane, direction).map(Arc::new)
+    }
+
     /// Opens and locks the folder for one direction (`sent` or `received`) of a lane.
     pub(crate) fn open(
         state: &Path,
@@ -209,8 +235,8 @@ mod tests {
         ("acme-globex".parse().expect("a name"), "to-client".parse().expect("a name"))
     }
 
-    #[test]
-    fn a_lane_is_held_by_one_at_a_time_and_is_private() {
+    #[tokio::test]
+    async fn a_lane_is_held_by_one_at_a_time_and_is_private() {
         let dir = tempfile::tempdir().expect("a folder");
         let (exchange, lane) = names();
         let state = dir.path().join("state");
@@ -220,7 +246,9 @@ mod tests {
         LaneFolder::open(&state, &exchange, &lane, "received").expect("the other direction");
         assert_eq!(std::fs::metadata(held.path()).expect("is there").mode() & 0o777, 0o700);
         drop(held);
-        LaneFolder::open(&state, &exchange, &lane, "sent").expect("free again");
+        // Another test may be starting a program at this moment, which has the lock open too until
+        // it runs.
+        LaneFolder::hold(&state, &exchange, &lane, "sent").await.expect("free again");
     }
 
     #[test]

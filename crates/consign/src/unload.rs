@@ -8,6 +8,7 @@ use crate::meter::Meter;
 use crate::office::Office;
 use crate::opened_file::{Collected, OpenedFile, open_prefix, prefix_bytes};
 use crate::shipment::{OBJECTS_AT_ONCE, transfer_error};
+use crate::state::LaneFolder;
 use crate::unpack::{Landing, unpack};
 use consign_model::{
     Digest, Lane, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX, Seal,
@@ -31,23 +32,28 @@ struct Unloading {
     manifest: Arc<Manifest>,
     // None to verify without keeping anything.
     partial: Option<Partial>,
+    // Two runs at once could write to one partial folder.
+    _held: Option<Arc<LaneFolder>>,
 }
 
 /// Fetches, opens and checks every object. With a partial folder, the files are in it afterwards,
-/// complete and verified; it is given back for the commit.
+/// complete and verified; it is given back for the commit. The lane is held until the last thread
+/// that writes there has ended.
 ///
 /// Dropped or failed, it leaves the partial folder, from which the same call goes on.
 pub(crate) async fn unload_all(
     office: &Office,
     lane: &Lane,
     manifest: &Arc<Manifest>,
-    partial: Option<Partial>,
+    partial: Option<(Partial, Arc<LaneFolder>)>,
 ) -> Result<Option<Partial>> {
+    let (partial, _held) = partial.unzip();
     let unloading = Arc::new(Unloading {
         office: office.clone(),
         lane: lane.clone(),
         manifest: Arc::clone(manifest),
         partial,
+        _held,
     });
     let mut files: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, file) in manifest.files.iter().enumerate() {
@@ -214,8 +220,9 @@ impl Unloading {
         let meter = Meter::new(&office.progress, content, layout.object_bytes());
         let progress: Arc<dyn consign_transfer::Progress> = meter.clone();
         let s3 = office.cloud.s3();
-        let done =
-            office.engine.download(s3, &whole, sink, journal, &progress, &office.cancel).await;
+        // Boxed: the machinery below is deep, and every caller would carry it in its own future.
+        let loading = office.engine.download(s3, &whole, sink, journal, &progress, &office.cancel);
+        let done = Box::pin(loading).await;
         let done =
             done.map_err(|error| missing(transfer_error(error, "receive", &whole.key), object))?;
         meter.complete();

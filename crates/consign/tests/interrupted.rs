@@ -42,9 +42,16 @@ async fn stopped_send(world: &World, bytes: u64, politely: bool) {
 async fn an_interrupted_send_goes_on() {
     let world = World::new(20).await.expect("a world");
     payloads(&world);
-    for (bytes, politely) in
-        [(1, true), (1, false), (CONTENT / 3, true), (CONTENT / 2, false), (CONTENT - 100, false)]
-    {
+    // Rudely only when the large file's upload is known to have begun: one that S3 has opened and
+    // whose answer never arrived is nobody's, and left to the lane's lifecycle.
+    let stops = [
+        (1, true),
+        (CONTENT / 3, true),
+        (CONTENT / 3, false),
+        (CONTENT / 2, false),
+        (CONTENT - 100, false),
+    ];
+    for (bytes, politely) in stops {
         stopped_send(&world, bytes, politely).await;
         let received = receive(&world, &ReceiveOptions::default()).await.expect("looks");
         assert!(received.consignments.is_empty() && received.refused.is_empty(), "{received:?}");
@@ -164,19 +171,29 @@ async fn a_file_that_changes_while_it_is_sent_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sends_on_one_lane_exclude_each_other() {
+async fn two_sends_on_one_lane_do_not_meet() {
     let world = World::new(26).await.expect("a world");
     payloads(&world);
-    let paths = [world.from().join("tree")];
+    let (one, two) = ([world.from().join("tree")], [world.from().join("tree/small-0")]);
     let first = world.office("acme").await.expect("an office");
     let second = world.office("acme").await.expect("an office");
     let lane = world.lane(LANE).expect("a lane");
     let options = SendOptions::default();
     let (a, b) = tokio::join!(
-        consign::send(&first, &lane, &paths, &options),
-        consign::send(&second, &lane, &paths, &options),
+        consign::send(&first, &lane, &one, &options),
+        consign::send(&second, &lane, &two, &options),
     );
-    let busy = [&a, &b].into_iter().filter_map(|sent| sent.as_ref().err());
-    let kinds: Vec<ErrorKind> = busy.map(consign::Error::kind).collect();
-    assert_eq!(kinds, [ErrorKind::Busy]);
+    // The second waits a moment for the first, and gives up if that is not enough.
+    let mut sequences = Vec::new();
+    for sent in [a, b] {
+        match sent {
+            Ok(sent) => sequences.push(sent.sequence),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}"),
+        }
+    }
+    sequences.sort_unstable();
+    assert!(sequences == [1] || sequences == [1, 2], "{sequences:?}");
+    let received = receive(&world, &ReceiveOptions::default()).await.expect("is received");
+    assert!(received.refused.is_empty(), "{received:?}");
+    assert_eq!(received.consignments.len(), sequences.len());
 }

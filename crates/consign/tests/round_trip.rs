@@ -24,19 +24,30 @@ fn payloads(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_is_received() {
     let world = World::new(10).await.expect("a world");
-    payloads(&world);
+    check_round_trip(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_is_received_through_seaweedfs() {
+    let weed = consign_testkit::require!("weed");
+    let world = World::on_seaweed(14, &weed).await.expect("a world");
+    check_round_trip(&world).await;
+}
+
+async fn check_round_trip(world: &World) {
+    payloads(world);
     let acme = world.office("acme").await.expect("an office");
-    let sent = send(&world, &acme, &[world.from().join("tree")]).await.expect("is sent");
+    let sent = send(world, &acme, &[world.from().join("tree")]).await.expect("is sent");
     assert_eq!((sent.sequence, sent.files, sent.resumed), (1, 107, false));
 
-    let received = receive(&world, &ReceiveOptions::default()).await.expect("is received");
+    let received = receive(world, &ReceiveOptions::default()).await.expect("is received");
     assert!(received.refused.is_empty(), "{:?}", received.refused);
     assert!(received.notices.is_empty(), "{:?}", received.notices);
     let [arrived] = received.consignments.as_slice() else { panic!("{received:?}") };
     assert_eq!((&arrived.id, arrived.files, arrived.bytes), (&sent.id, sent.files, sent.bytes));
     assert_eq!(tree(&arrived.path.join("tree")), tree(&world.from().join("tree")));
-    assert_eq!(visible(&inbox(&world, "globex")), [sent.id.as_str()]);
-    let hidden = std::fs::read_dir(inbox(&world, "globex")).expect("a folder").count();
+    assert_eq!(visible(&inbox(world, "globex")), [sent.id.as_str()]);
+    let hidden = std::fs::read_dir(inbox(world, "globex")).expect("a folder").count();
     assert_eq!(hidden, 1, "nothing is left beside it");
 
     let stat = |path: &std::path::Path| {
@@ -48,14 +59,14 @@ async fn what_is_sent_is_received() {
     }
 
     // What was received is not received again, unless it is asked for.
-    let again = receive(&world, &ReceiveOptions::default()).await.expect("is received");
+    let again = receive(world, &ReceiveOptions::default()).await.expect("is received");
     assert!(again.consignments.is_empty() && again.refused.is_empty());
     let office = world.office("globex").await.expect("an office");
     let only = ReceiveOptions { only: Some(sent.id.clone()), ..ReceiveOptions::default() };
-    let elsewhere = inbox(&world, "elsewhere");
-    let again = common::receive_as(&world, &office, &elsewhere, &only).await.expect("again");
+    let elsewhere = inbox(world, "elsewhere");
+    let again = common::receive_as(world, &office, &elsewhere, &only).await.expect("again");
     assert_eq!(again.consignments.len(), 1, "{again:?}");
-    assert_eq!(tree(&elsewhere), tree(&inbox(&world, "globex")));
+    assert_eq!(tree(&elsewhere), tree(&inbox(world, "globex")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

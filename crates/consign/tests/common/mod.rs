@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub const LANE: &str = "to-client";
+pub(crate) const LANE: &str = "to-client";
 
 /// Sends as `acme` and notes whatever is said.
-pub async fn send(world: &World, office: &Office, paths: &[PathBuf]) -> consign::Result<Sent> {
+pub(crate) async fn send(
+    world: &World,
+    office: &Office,
+    paths: &[PathBuf],
+) -> consign::Result<Sent> {
     let lane = world.lane(LANE).expect("a lane");
     let sent = consign::send(office, &lane, paths, &SendOptions::default()).await;
     if let Err(error) = &sent {
@@ -21,12 +25,12 @@ pub async fn send(world: &World, office: &Office, paths: &[PathBuf]) -> consign:
 }
 
 /// Receives as `globex` and notes whatever is said.
-pub async fn receive(world: &World, options: &ReceiveOptions) -> consign::Result<Received> {
+pub(crate) async fn receive(world: &World, options: &ReceiveOptions) -> consign::Result<Received> {
     let office = world.office("globex").await.expect("an office");
     receive_as(world, &office, &inbox(world, "globex"), options).await
 }
 
-pub async fn receive_as(
+pub(crate) async fn receive_as(
     world: &World,
     office: &Office,
     into: &Path,
@@ -49,12 +53,12 @@ pub async fn receive_as(
 }
 
 /// Where a party receives.
-pub fn inbox(world: &World, party: &str) -> PathBuf {
+pub(crate) fn inbox(world: &World, party: &str) -> PathBuf {
     world.into(party)
 }
 
 /// Every file below a folder: path and content.
-pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
@@ -72,7 +76,7 @@ pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// What a person sees in a folder: hidden entries left out.
-pub fn visible(folder: &Path) -> Vec<String> {
+pub(crate) fn visible(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let names = names.map(|name| name.into_string().expect("UTF-8"));
@@ -80,13 +84,13 @@ pub fn visible(folder: &Path) -> Vec<String> {
 }
 
 /// Calls back once so many bytes of content have gone by.
-pub struct Trip {
+pub(crate) struct Trip {
     left: AtomicU64,
     then: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Trip {
-    pub fn after(bytes: u64, then: impl Fn() + Send + Sync + 'static) -> Arc<Trip> {
+    pub(crate) fn after(bytes: u64, then: impl Fn() + Send + Sync + 'static) -> Arc<Trip> {
         Arc::new(Trip { left: AtomicU64::new(bytes), then: Box::new(then) })
     }
 }
