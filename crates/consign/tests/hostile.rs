@@ -135,7 +135,10 @@ fn file(path: &str, content: &[u8], object: &str, entry: Option<u32>) -> Value {
     file
 }
 
-fn archive(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
+/// Name, kind and content.
+type Entry<'a> = (&'a str, tar::EntryType, &'a [u8]);
+
+fn archive(entries: &[Entry]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, kind, content) in entries {
         let mut header = tar::Header::new_gnu();
@@ -176,7 +179,8 @@ impl Trial {
         let options = ReceiveOptions { only: Some(id.clone()), ..ReceiveOptions::default() };
         let received = receive(&self.world, &options).await.expect("concerns one only");
         assert!(received.consignments.is_empty(), "{said}: was received");
-        let [refused] = received.refused.as_slice() else { panic!("{said}: {received:?}") };
+        assert_eq!(received.refused.len(), 1, "{said}: {received:?}");
+        let refused = received.refused.first().expect("is one");
         let mut text = format!("{:?}", refused.error);
         text.retain(|c| c != '`');
         assert_eq!((&refused.id, refused.error.kind()), (&id, kind), "{said}: {text}");
@@ -296,7 +300,7 @@ async fn hostile_packs_are_refused() {
     let one = ("dir/one", Regular, SMALL);
     let two = ("dir/two", Regular, SMALL);
     let bomb = vec![0_u8; 64 << 20];
-    let cases: [(&[(&str, tar::EntryType, &[u8])], &str); 6] = [
+    let cases: [(&[Entry], &str); 6] = [
         (&[one], "lacks dir/two"),
         (&[one, two, ("more", Regular, SMALL)], "more than the manifest lists"),
         (&[("dir", Symlink, b""), one, two], "not a file"),
