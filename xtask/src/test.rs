@@ -74,9 +74,13 @@ fn checks() -> Outcome {
     licences_and_bans()
 }
 
-/// The last step, so that the run ends with cargo's own closing lines.
+/// The last step, so that the run ends with cargo's own closing lines. Output of tests that pass is
+/// shown, because a test that skips says so there.
 fn tests() -> Outcome {
-    run::step("tests", run::cargo().args(["test", "--release", "--workspace"]))
+    run::step(
+        "tests",
+        run::cargo().args(["test", "--release", "--workspace", "--", "--show-output"]),
+    )
 }
 
 fn deny_binary() -> Option<PathBuf> {
