@@ -144,7 +144,8 @@ pub(crate) enum KeysCommand {
 #[command(after_help = "Examples:\n  consign keys new acme\n  consign keys new acme --print")]
 pub(crate) struct KeysNewArgs {
     /// The party [default: that of --as]
-    pub(crate) party: Option<String>,
+    #[arg(value_name = "PARTY")]
+    pub(crate) whose: Option<String>,
     /// Only print the public parts, leave the exchange file alone
     #[arg(long)]
     pub(crate) print: bool,

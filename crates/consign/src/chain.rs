@@ -47,6 +47,10 @@ impl Known {
         self.places.insert((arrival.chain.clone(), arrival.sequence), arrival);
     }
 
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &ConsignmentId> {
+        self.ids.iter()
+    }
+
     pub(crate) fn has(&self, id: &ConsignmentId) -> bool {
         self.ids.contains(id)
     }

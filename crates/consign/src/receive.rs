@@ -81,6 +81,10 @@ pub async fn receive(
     let mut records = Records::open(office, lane).await?;
     let destination = Destination::open(into)?;
     let mut received = Received::default();
+    if !options.again {
+        // What a run leaves that was killed after its last word on a consignment.
+        records.known.ids().for_each(|id| destination.clean(id));
+    }
 
     office.progress.begin(Phase::Looking, 0, 0);
     let ids = wanted(office, lane, &records.known, options).await?;

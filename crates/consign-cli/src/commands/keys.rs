@@ -33,7 +33,7 @@ pub(crate) fn new(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    let party = match (&args.party, &settings.party) {
+    let party = match (&args.whose, &settings.party) {
         (Some(name), _) => PartyName::parse(name)?,
         (None, Some(party)) => party.clone(),
         (None, None) => {
