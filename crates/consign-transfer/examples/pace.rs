@@ -13,8 +13,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_transfer::{
-    Buffers, Cancel, Crc64, DownloadJournal, Engine, Limits, Object, Part, PartLayout, PartSink,
-    PartSource, Progress, Silent, SinkError, SourceError, Target, UploadJournal,
+    Buffer, Buffers, Cancel, Crc64, DownloadJournal, Engine, Limits, Object, Part, PartLayout,
+    PartSink, PartSource, Progress, Silent, SinkError, SourceError, Target, UploadJournal,
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -122,7 +122,7 @@ impl PartSource for Zeros {
 struct Drop;
 
 impl PartSink for Drop {
-    fn write_part(&self, _: u32, _: &mut [u8]) -> Result<(), SinkError> {
+    fn write_part(&self, _: u32, _: Buffer) -> Result<(), SinkError> {
         Ok(())
     }
 }

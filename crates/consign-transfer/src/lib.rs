@@ -71,12 +71,12 @@ pub trait PartSource: Send + Sync + 'static {
 
 /// Where the parts of an object go. Blocking, like [`PartSource`].
 pub trait PartSink: Send + Sync + 'static {
-    /// Takes part `number`, counted from 0, once. The buffer belongs to the engine and is used
-    /// again; it may be overwritten, to decrypt in place.
+    /// Takes part `number`, counted from 0, once. The buffer is the sink's: it may be overwritten,
+    /// to decrypt in place, and returns to the engine's pool when it is dropped.
     ///
     /// # Errors
     /// Any error ends the transfer with [`ErrorKind::Sink`].
-    fn write_part(&self, number: u32, bytes: &mut [u8]) -> Result<(), SinkError>;
+    fn write_part(&self, number: u32, part: Buffer) -> Result<(), SinkError>;
 
     /// Asked, before anything is fetched, for each part that the journal says an earlier run has
     /// written: is it still there? `false` has it fetched again.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::backoff::SplitMix64;
 use crate::store::Store;
-use crate::{Crc64, Part, PartLayout, PartSink, PartSource, SinkError, SourceError};
+use crate::{Buffer, Crc64, Part, PartLayout, PartSink, PartSource, SinkError, SourceError};
 
 /// How badly it behaves: each once in so many calls, 0 never.
 #[derive(Clone, Copy, Default)]
@@ -421,7 +421,7 @@ impl Sink {
 }
 
 impl PartSink for Sink {
-    fn write_part(&self, number: u32, bytes: &mut [u8]) -> Result<(), SinkError> {
+    fn write_part(&self, number: u32, bytes: Buffer) -> Result<(), SinkError> {
         let range = self.layout.range(number);
         let mut all = self.bytes.lock().expect("lock");
         all[range.start as usize..range.end as usize].copy_from_slice(bytes);

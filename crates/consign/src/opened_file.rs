@@ -6,10 +6,9 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::sealed_file::{RUN_BYTES, sealed_layout};
 use crate::tree_hash::TreeHash;
-use bytes::Bytes;
 use consign_model::{Digest, ManifestFile, ManifestObject};
 use consign_seal::age::{self, CHUNK_BYTES, HeaderRead, Identity, NONCE_BYTES, Opener};
-use consign_transfer::{Buffers, PartLayout, PartSink, SinkError, plain_part_bytes};
+use consign_transfer::{Buffer, Buffers, PartLayout, PartSink, SinkError, plain_part_bytes};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
@@ -124,7 +123,7 @@ impl OpenedFile {
         start.min(self.size)..self.size.min(start + self.plain_part_bytes)
     }
 
-    fn take_part(&self, number: u32, bytes: &mut [u8]) -> std::result::Result<(), SinkError> {
+    fn take_part(&self, number: u32, bytes: &[u8]) -> std::result::Result<(), SinkError> {
         let range = self.plain_range(number);
         let mut hasher = self.tree.part(u64::from(number));
         let Some(opener) = &self.opener else {
@@ -154,8 +153,8 @@ impl OpenedFile {
 }
 
 impl PartSink for OpenedFile {
-    fn write_part(&self, number: u32, bytes: &mut [u8]) -> std::result::Result<(), SinkError> {
-        self.take_part(number, bytes)
+    fn write_part(&self, number: u32, part: Buffer) -> std::result::Result<(), SinkError> {
+        self.take_part(number, &part)
     }
 
     fn still_there(&self, number: u32) -> std::result::Result<bool, SinkError> {
@@ -177,16 +176,17 @@ impl PartSink for OpenedFile {
 /// Something small, collected in memory.
 pub(crate) struct Collected {
     layout: PartLayout,
-    bytes: Mutex<Vec<u8>>,
+    buffers: Buffers,
+    bytes: Mutex<Option<Buffer>>,
 }
 
 impl Collected {
-    pub(crate) fn new(length: u64) -> Result<Collected> {
-        let too_large = || Error::new(ErrorKind::Manifest, "an object is too large for memory");
-        let layout = PartLayout::new(0, plain_part_bytes(length), length)
-            .map_err(|error| too_large().because(error))?;
-        let length = usize::try_from(length).map_err(|_| too_large())?;
-        Ok(Collected { layout, bytes: Mutex::new(vec![0; length]) })
+    pub(crate) fn new(length: u64, buffers: &Buffers) -> Result<Collected> {
+        let layout = PartLayout::new(0, plain_part_bytes(length), length).map_err(|error| {
+            let message = "an object is too large for memory";
+            Error::new(ErrorKind::Manifest, message).because(error)
+        })?;
+        Ok(Collected { layout, buffers: buffers.clone(), bytes: Mutex::new(None) })
     }
 
     pub(crate) fn layout(&self) -> PartLayout {
@@ -194,17 +194,24 @@ impl Collected {
     }
 
     /// What has been collected; call it when the download is complete.
-    pub(crate) fn take(&self) -> Bytes {
-        std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    pub(crate) fn take(&self) -> Buffer {
+        let collected = self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        collected.unwrap_or_else(|| self.buffers.take(0))
     }
 }
 
 impl PartSink for Collected {
-    fn write_part(&self, number: u32, bytes: &mut [u8]) -> std::result::Result<(), SinkError> {
+    fn write_part(&self, number: u32, part: Buffer) -> std::result::Result<(), SinkError> {
+        let mut collected = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.layout.parts() == 1 {
+            *collected = Some(part);
+            return Ok(());
+        }
+        let length = usize::try_from(self.layout.object_bytes())?;
+        let all = collected.get_or_insert_with(|| self.buffers.take(length));
         let start = usize::try_from(self.layout.range(number).start)?;
-        let mut all = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = all.get_mut(start..start + bytes.len()).ok_or("a part beyond the end")?;
-        place.copy_from_slice(bytes);
+        let place = all.get_mut(start..start + part.len()).ok_or("a part beyond the end")?;
+        place.copy_from_slice(&part);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 //! sent/outgoing/NAME.jsonl      per object: the parts that have been uploaded
 //! sent/outgoing/manifest.json, signature, letter    the manifest, when all objects are there
 //! sent/delivered/ID.json        the manifests of what was sent
+//! sent/unreported.json          the order of the last one, until its sender has been told
 //! ```
 //!
 //! `letter` is written last: once it is there, the consignment is decided, and whoever comes next
@@ -97,6 +98,38 @@ impl Outbox {
         state::read_json(&self.outgoing_path().join("order.json"))
     }
 
+    /// The consignment that an earlier run delivered for this order, if nobody was told: it ended
+    /// between the delivery and its last word.
+    pub(crate) fn unreported(&self, order: &Order) -> Result<Option<Manifest>> {
+        let last: Option<Order> = state::read_json(&self.unreported_path())?;
+        let Some(last) = last.filter(|last| last.same_as(order)) else { return Ok(None) };
+        let path = self.delivered_path().join(format!("{}.json", last.id));
+        let Some(plain) = state::read(&path)? else { return Ok(None) };
+        let manifest = Manifest::parse(&plain, &Limits::default()).map_err(|error| {
+            Error::new(ErrorKind::State, format!("{} is damaged", path.display())).because(error)
+        })?;
+        Ok(Some(manifest))
+    }
+
+    /// The sender has been told of this consignment.
+    pub(crate) fn reported(&self, id: &ConsignmentId) -> Result<()> {
+        let last: Option<Order> = state::read_json(&self.unreported_path())?;
+        if last.is_none_or(|last| last.id != *id) {
+            return Ok(());
+        }
+        std::fs::remove_file(self.unreported_path()).map_err(|error| {
+            Error::new(ErrorKind::State, "cannot note that a delivery was told").because(error)
+        })
+    }
+
+    fn delivered_path(&self) -> PathBuf {
+        self.folder.path().join("delivered")
+    }
+
+    fn unreported_path(&self) -> PathBuf {
+        self.folder.path().join("unreported.json")
+    }
+
     /// Begins a consignment, or goes on with the one of this order.
     pub(crate) fn open(&self, order: &Order) -> Result<Outgoing> {
         let path = self.outgoing_path();
@@ -144,10 +177,11 @@ impl Outbox {
 
     /// The manifest was put: the chain moves on, and nothing is under way any more. May be called
     /// again after a crash at any point in it.
-    pub(crate) fn delivered(&self, plain: &[u8], manifest: &Manifest) -> Result<()> {
-        let delivered = self.folder.path().join("delivered");
+    pub(crate) fn delivered(&self, plain: &[u8], manifest: &Manifest, order: &Order) -> Result<()> {
+        let delivered = self.delivered_path();
         state::private_folder(&delivered)?;
         state::write(&delivered.join(format!("{}.json", manifest.id)), plain)?;
+        state::write_json(&self.unreported_path(), order)?;
         let head = Head {
             chain: manifest.chain.clone(),
             sequence: manifest.sequence,

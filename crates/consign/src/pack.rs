@@ -6,22 +6,30 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::survey::Found;
 use consign_model::Digest;
-use std::io::{Read, Write};
+use consign_seal::age::{MAX_HEADER_BYTES, NONCE_BYTES, sealed_payload_bytes};
+use consign_transfer::{Buffer, Buffers};
+use std::io::{Cursor, Read, Write};
 
 /// Level 1: twice as fast as level 3 and nearly as small.
 const ZSTD_LEVEL: i32 = 1;
 
 /// An archive and the digests of the files in it, in order.
 pub(crate) struct Pack {
-    pub(crate) archive: Vec<u8>,
+    /// The archive, and behind it room to seal it in place.
+    pub(crate) buffer: Buffer,
+    pub(crate) archive_bytes: usize,
     pub(crate) digests: Vec<Digest>,
 }
 
 /// Packs these files, each of which must fit in memory and must not change meanwhile.
-pub(crate) fn pack<'a>(files: impl Iterator<Item = &'a Found> + Clone) -> Result<Pack> {
-    let content: u64 = files.clone().map(|file| file.size).sum();
-    let guess = usize::try_from(content / 2).unwrap_or(0) + 4096;
-    let zstd = zstd::Encoder::new(Vec::with_capacity(guess), ZSTD_LEVEL).map_err(in_memory)?;
+pub(crate) fn pack<'a>(
+    files: impl Iterator<Item = &'a Found> + Clone,
+    buffers: &Buffers,
+) -> Result<Pack> {
+    let room = sealed_payload_bytes(archive_bytes_max(files.clone())) + HEADER_BYTES_MAX;
+    let room = usize::try_from(room).map_err(|_| Error::new(ErrorKind::Bug, "a pack too large"))?;
+    let mut buffer = buffers.take(room);
+    let zstd = zstd::Encoder::new(Cursor::new(&mut *buffer), ZSTD_LEVEL).map_err(in_memory)?;
     let mut tar = tar::Builder::new(zstd);
     let mut digests = Vec::new();
     let mut content = Vec::new();
@@ -31,8 +39,23 @@ pub(crate) fn pack<'a>(files: impl Iterator<Item = &'a Found> + Clone) -> Result
         append(&mut tar, file, &content)?;
     }
     let zstd = tar.into_inner().map_err(in_memory)?;
-    let archive = zstd.finish().map_err(in_memory)?;
-    Ok(Pack { archive, digests })
+    let written = zstd.finish().map_err(in_memory)?.position();
+    let archive_bytes =
+        usize::try_from(written).map_err(|_| Error::new(ErrorKind::Bug, "a pack too large"))?;
+    Ok(Pack { buffer, archive_bytes, digests })
+}
+
+/// The longest header that a receiver reads, and the nonce behind it.
+const HEADER_BYTES_MAX: u64 = (MAX_HEADER_BYTES + NONCE_BYTES) as u64;
+
+/// More than the archive can have, even where nothing compresses. What is not written to costs
+/// nothing.
+fn archive_bytes_max<'a>(files: impl Iterator<Item = &'a Found>) -> u64 {
+    // An entry: a header, content and padding, and twice a block more for a long name.
+    let entry = |file: &Found| file.size + 3 * 512 + 512 + file.path.as_str().len() as u64;
+    let tar: u64 = files.map(entry).sum::<u64>() + (10 << 10);
+    // zstd stores in blocks of 128 KiB what does not compress, with 3 bytes each.
+    tar + tar / (32 << 10) + (1 << 10)
 }
 
 /// Reads a file that must not change meanwhile.
@@ -67,7 +90,29 @@ fn in_memory(error: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::survey::survey;
+    use crate::survey::{Survey, survey};
+
+    fn packed(survey: &Survey, buffers: &Buffers) -> (Vec<u8>, Vec<Digest>) {
+        let pack = pack(survey.files.iter(), buffers).expect("a pack");
+        (pack.buffer[..pack.archive_bytes].to_vec(), pack.digests)
+    }
+
+    /// Many empty files with long names, and content that does not compress: the worst cases.
+    #[test]
+    fn every_archive_has_room() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut noise = blake3::Hasher::new().finalize_xof();
+        for n in 0..300 {
+            let mut content = vec![0; if n % 2 == 0 { 0 } else { 20_000 + n }];
+            noise.fill(&mut content);
+            let name = format!("{}-{n}", "n".repeat(80 + n / 2));
+            std::fs::write(dir.path().join(name), content).expect("a file");
+        }
+        let found = survey([dir.path()]).expect("a survey");
+        let (archive, digests) = packed(&found, &Buffers::new(0));
+        let room = archive_bytes_max(found.files.iter());
+        assert!(digests.len() == 300 && archive.len() as u64 <= room, "{} {room}", archive.len());
+    }
 
     #[test]
     fn stock_tar_restores_names_times_and_modes() {
@@ -81,12 +126,13 @@ mod tests {
             std::fs::write(path, text).expect("a file");
         }
         let found = survey([top]).expect("a survey");
-        let first = pack(found.files.iter()).expect("a pack");
-        assert_eq!(first.archive, pack(found.files.iter()).expect("a pack").archive);
-        assert_eq!(first.digests.len(), 4);
+        let buffers = Buffers::new(1 << 20);
+        let (first, digests) = packed(&found, &buffers);
+        assert_eq!(first, packed(&found, &buffers).0);
+        assert_eq!(digests.len(), 4);
 
         let archive = dir.path().join("pack.tar");
-        let plain = zstd::decode_all(first.archive.as_slice()).expect("zstd");
+        let plain = zstd::decode_all(first.as_slice()).expect("zstd");
         std::fs::write(&archive, plain).expect("a file");
         let out = dir.path().join("out");
         std::fs::create_dir(&out).expect("a folder");
@@ -114,7 +160,7 @@ mod tests {
         std::fs::write(&path, "before").expect("a file");
         let found = survey([&path]).expect("a survey");
         std::fs::write(&path, "after it grew").expect("a change");
-        let error = pack(found.files.iter()).err().expect("is noticed");
+        let error = pack(found.files.iter(), &Buffers::new(0)).err().expect("is noticed");
         assert_eq!(error.kind(), ErrorKind::SourceChanged);
     }
 }

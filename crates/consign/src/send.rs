@@ -49,7 +49,9 @@ pub struct Sent {
 /// Sends everything below these paths on a lane as one consignment.
 ///
 /// Interrupted at any point (an error, a kill, the future dropped), it leaves the consignment
-/// invisible and the state to go on from: the same call with unchanged files continues it.
+/// invisible and the state to go on from: the same call with unchanged files continues it. When
+/// the caller has passed the result on it calls [`reported`]; until then the same call answers
+/// with the same consignment, because whoever asks again has not heard of it.
 pub async fn send(
     office: &Office,
     lane: &LaneName,
@@ -84,6 +86,13 @@ pub async fn send(
     outgoing.decide(&letter::write(office, lane, &manifest)?)?;
     deliver(office, lane, &outbox, &outgoing).await?;
     Ok(sent(&manifest, &survey, resumed, notices))
+}
+
+/// Notes that whoever asked for a consignment knows that it was delivered: from now on the same
+/// files are a new consignment.
+pub async fn reported(office: &Office, lane: &LaneName, sent: &Sent) -> Result<()> {
+    let lane = office.lane_to_send(lane)?;
+    open_outbox(office, lane).await?.reported(&sent.id)
 }
 
 /// Gives up the consignment that an interrupted send left on a lane, and aborts its uploads. A
@@ -130,7 +139,7 @@ fn new_order(office: &Office, lane: &Lane, survey: &Survey) -> Result<Order> {
 
 /// What an earlier, interrupted run comes to.
 enum Settled {
-    /// It was this very send, and only its manifest had to be put.
+    /// It was this very send, and at most its manifest had to be put.
     Delivered(Manifest),
     /// It was this very send: go on with it.
     Resume(Order),
@@ -145,7 +154,10 @@ async fn settle(
     order: &Order,
     notices: &mut Vec<String>,
 ) -> Result<Settled> {
-    let Some(unfinished) = outbox.unfinished()? else { return Ok(Settled::Begin) };
+    let Some(unfinished) = outbox.unfinished()? else {
+        let unreported = outbox.unreported(order)?;
+        return Ok(unreported.map_or(Settled::Begin, Settled::Delivered));
+    };
     let same = unfinished.same_as(order);
     let outgoing = outbox.open(&unfinished)?;
     if outgoing.decided()?.is_some() {
@@ -275,7 +287,7 @@ async fn deliver(
         let source = Arc::new(InMemory::new(bytes)?);
         shipment::upload(office, lane, outgoing, name, source, 0).await?;
     }
-    outbox.delivered(&letter.plain, &manifest)?;
+    outbox.delivered(&letter.plain, &manifest, &outgoing.order)?;
     Ok(manifest)
 }
 

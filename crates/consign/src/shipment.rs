@@ -4,17 +4,17 @@ use crate::error::{Error, ErrorKind, Result, join, kind_of};
 use crate::meter::Meter;
 use crate::office::Office;
 use crate::outgoing::{Outgoing, Shipped};
-use crate::pack::pack;
+use crate::pack::{Pack, pack};
 use crate::plan::Planned;
 use crate::sealed_file::{InMemory, SealedFile};
 use crate::survey::Survey;
 use consign_model::{Digest, Lane, ManifestObject, Seal};
-use consign_seal::age::{Recipient, Sealer, sealed_payload_bytes};
-use consign_transfer::{PartSource, Uploaded};
+use consign_seal::age::{Recipient, Sealer};
+use consign_transfer::{Buffer, PartSource, Uploaded};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// Objects in the making at once. Packs are made in memory, about 9 MiB each; the parts of large
+/// Objects in the making at once. Packs are made in memory, some 4 MiB each; the parts of large
 /// files share the engine's bound instead.
 pub(crate) const OBJECTS_AT_ONCE: usize = 4;
 
@@ -116,7 +116,7 @@ impl Shipment {
         let (sealed, digests) = made.map_err(join)??;
         let object_digest = Digest::of(&sealed);
         let content = self.content_bytes(planned);
-        let source = Arc::new(InMemory::new(sealed)?);
+        let source = Arc::new(InMemory::new(sealed.into_bytes())?);
         let name = planned.name.as_str();
         let uploaded =
             upload(&self.office, &self.lane, &self.outgoing, name, source, content).await?;
@@ -124,22 +124,22 @@ impl Shipment {
     }
 
     /// Packs and seals in memory; gives the object's bytes and the digests of the files.
-    fn make_pack(&self, planned: &Planned) -> Result<(Vec<u8>, Vec<Digest>)> {
+    fn make_pack(&self, planned: &Planned) -> Result<(Buffer, Vec<Digest>)> {
         let files = planned.files.iter().filter_map(|index| self.survey.files.get(*index));
-        let pack = pack(files)?;
-        if self.lane.seal == Seal::None {
-            return Ok((pack.archive, pack.digests));
+        let Pack { mut buffer, archive_bytes, digests } =
+            pack(files, self.office.engine.buffers())?;
+        let mut length = archive_bytes;
+        if self.lane.seal != Seal::None {
+            let content = Digest::of(buffer.get(..archive_bytes).unwrap_or_default());
+            let seal = self.outgoing.seal(&planned.name, Some(content), || self.fresh_sealer())?;
+            let too_large = |_| Error::new(ErrorKind::Bug, "a pack does not fit in memory");
+            length = usize::try_from(seal.file_bytes(archive_bytes as u64)).map_err(too_large)?;
+            let room = buffer.get_mut(..length);
+            let room = room.ok_or_else(|| Error::new(ErrorKind::Bug, "a pack without room"))?;
+            seal.seal_whole(archive_bytes, room)?;
         }
-        let content = Digest::of(&pack.archive);
-        let sealer = self.outgoing.seal(&planned.name, Some(content), || self.fresh_sealer())?;
-        let too_large = |_| Error::new(ErrorKind::Bug, "a pack does not fit in memory");
-        let payload = sealed_payload_bytes(pack.archive.len() as u64);
-        let payload = usize::try_from(payload).map_err(too_large)?;
-        let mut sealed = sealer.prefix().to_vec();
-        sealed.resize(sealer.prefix().len() + payload, 0);
-        let (_, body) = sealed.split_at_mut(sealer.prefix().len());
-        sealer.seal_into(0, true, &pack.archive, body)?;
-        Ok((sealed, pack.digests))
+        buffer.truncate(length);
+        Ok((buffer, digests))
     }
 
     fn fresh_sealer(&self) -> Result<Sealer> {

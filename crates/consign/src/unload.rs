@@ -13,7 +13,7 @@ use crate::unpack::{Landing, unpack};
 use consign_model::{
     Digest, Lane, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX, Seal,
 };
-use consign_seal::age;
+use consign_seal::age::OpenReader;
 use consign_transfer::{DownloadJournal, Downloaded, Object, PartSink};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -161,7 +161,8 @@ impl Unloading {
             let message = format!("the pack {} is too large to be one", object.name);
             return Err(Error::new(ErrorKind::Manifest, message));
         }
-        let collected = Arc::new(Collected::new(object.sealed_bytes)?);
+        let collected =
+            Arc::new(Collected::new(object.sealed_bytes, self.office.engine.buffers())?);
         let parts = Arc::clone(&collected) as Arc<dyn PartSink>;
         let mut journal = DownloadJournal::in_memory();
         self.download(object, collected.layout(), parts, &mut journal, 0).await?;
@@ -182,21 +183,35 @@ impl Unloading {
         let files = files.iter().filter_map(|index| self.manifest.files.get(*index));
         let mut files: Vec<&ManifestFile> = files.collect();
         files.sort_by_key(|file| file.entry);
-        let opened;
-        let archive = match self.lane.seal {
-            Seal::None => sealed,
+        // Opened as it is read, so that a pack is in memory once.
+        match self.lane.seal {
+            Seal::None => self.unpack(object, &mut &*sealed, &files)?,
             _ => {
-                opened = age::open_all(&self.office.keys.identities, sealed).map_err(|error| {
-                    Error::from(error).during(&format!("{} cannot be opened", object.name))
-                })?;
-                &opened
+                let cannot_open =
+                    |error| Error::from(error).during(&format!("{} cannot be opened", object.name));
+                let opening = OpenReader::new(sealed, &self.office.keys.identities);
+                let mut archive = opening.map_err(cannot_open)?;
+                let unpacked = self.unpack(object, &mut archive, &files);
+                // Only at its end does the archive say that it is whole; and where opening it
+                // failed on the way, it says so again, and that is the cause.
+                let end = std::io::copy(&mut archive, &mut std::io::sink());
+                end.map_err(|error| cannot_open(consign_seal::Error::from_io(error)))?;
+                unpacked?;
             }
-        };
-        match &self.partial {
-            Some(partial) => unpack(&object.name, archive, &files, &mut partial.shelf()?)?,
-            None => unpack(&object.name, archive, &files, &mut Nowhere)?,
         }
         Ok(files.iter().map(|file| file.size).sum())
+    }
+
+    fn unpack(
+        &self,
+        object: &ManifestObject,
+        archive: &mut dyn Read,
+        files: &[&ManifestFile],
+    ) -> Result<()> {
+        match &self.partial {
+            Some(partial) => unpack(&object.name, archive, files, &mut partial.shelf()?),
+            None => unpack(&object.name, archive, files, &mut Nowhere),
+        }
     }
 
     async fn download(

@@ -22,7 +22,7 @@ pub(crate) trait Landing {
 /// Checks a decrypted pack against the files that should be in it, and lands them one by one.
 pub(crate) fn unpack(
     object: &ObjectName,
-    archive: &[u8],
+    archive: &mut dyn Read,
     files: &[&ManifestFile],
     landing: &mut dyn Landing,
 ) -> Result<()> {

@@ -66,6 +66,24 @@ async fn an_interrupted_send_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_nobody_was_told_of_is_told_again_and_not_repeated() {
+    let world = World::new(23).await.expect("a world");
+    payloads(&world);
+    let paths = [world.from().join("tree")];
+    let acme = world.office("acme").await.expect("an office");
+    let first = send(&world, &acme, &paths).await.expect("is sent");
+    let again = send(&world, &acme, &paths).await.expect("was sent");
+    assert!(!first.resumed && again.resumed && again.id == first.id, "{again:?}");
+    let lane = world.lane(LANE).expect("a lane");
+    consign::reported(&acme, &lane, &again).await.expect("is noted");
+    consign::reported(&acme, &lane, &again).await.expect("is noted twice");
+    let new = send(&world, &acme, &paths).await.expect("is sent anew");
+    assert!(!new.resumed && new.id != first.id && new.sequence == 2, "{new:?}");
+    let received = receive(&world, &ReceiveOptions::default()).await.expect("is received");
+    assert_eq!(received.consignments.len(), 2, "{received:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_send_of_other_files_begins_anew() {
     let world = World::new(21).await.expect("a world");
     payloads(&world);

@@ -43,7 +43,8 @@ pub(crate) async fn run(
     for notice in &sent.notices {
         terminal.say(&format!("note: {}", escape(notice)));
     }
-    terminal.result(&view(&sent, &lane, seconds), &text(&sent, &lane, seconds))
+    terminal.result(&view(&sent, &lane, seconds), &text(&sent, &lane, seconds))?;
+    Ok(consign::reported(&office, &lane, &sent).await?)
 }
 
 /// A sent consignment as `--json` shows it.

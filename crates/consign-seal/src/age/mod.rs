@@ -40,13 +40,12 @@ use crate::{Error, ErrorKind};
 /// Seals something that fits in memory. The result is a whole age file.
 pub fn seal_all(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, Error> {
     let sealer = Sealer::new(recipients)?;
-    let payload = usize::try_from(sealed_payload_bytes(plain.len() as u64))
+    let length = usize::try_from(sealer.file_bytes(plain.len() as u64))
         .map_err(|_| Error::usage("the content does not fit in memory"))?;
-    let start = sealer.prefix().len();
-    let mut sealed = vec![0u8; start + payload];
-    let (prefix, body) = sealed.split_at_mut(start);
-    prefix.copy_from_slice(sealer.prefix());
-    sealer.seal_into(0, true, plain, body)?;
+    let mut sealed = Vec::with_capacity(length);
+    sealed.extend_from_slice(plain);
+    sealed.resize(length, 0);
+    sealer.seal_whole(plain.len(), &mut sealed)?;
     Ok(sealed)
 }
 

@@ -143,6 +143,31 @@ impl Sealer {
         Ok(())
     }
 
+    /// How many bytes the whole sealed file of so many bytes of content has.
+    pub fn file_bytes(&self, plain: u64) -> u64 {
+        sealed_payload_bytes(plain).saturating_add(self.prefix.len() as u64)
+    }
+
+    /// Turns content into the whole sealed file within one buffer: the first `plain_bytes` of
+    /// `buffer` are the content, the rest is room for header and tags, exactly as much as
+    /// [`Sealer::file_bytes`] says.
+    ///
+    /// If it fails, `buffer` holds neither the one nor the other.
+    pub fn seal_whole(&self, plain_bytes: usize, buffer: &mut [u8]) -> Result<(), Error> {
+        if self.file_bytes(plain_bytes as u64) != buffer.len() as u64 {
+            return Err(Error::usage("the buffer for sealing does not fit the content"));
+        }
+        let start = self.prefix.len();
+        // From the end, so that no chunk is overwritten before it has moved to its place.
+        for index in (0..plain_bytes.div_ceil(CHUNK_BYTES)).rev() {
+            let from = index * CHUNK_BYTES..plain_bytes.min((index + 1) * CHUNK_BYTES);
+            buffer.copy_within(from, start + index * SEALED_CHUNK_BYTES);
+        }
+        let (prefix, payload) = buffer.split_at_mut(start);
+        prefix.copy_from_slice(&self.prefix);
+        self.seal_run(0, true, payload)
+    }
+
     /// Seals a run of chunks from one buffer to another: `plain` is the content, dense, and
     /// `sealed` has exactly the room for it and its tags.
     pub fn seal_into(

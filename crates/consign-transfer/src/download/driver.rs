@@ -222,9 +222,9 @@ impl<S: Store> Driver<'_, S> {
         };
         let sink = Arc::clone(&self.sink);
         self.tasks.spawn_blocking(move || {
-            let InHand { mut buffer, share } = in_hand;
-            let written = sink.write_part(number, &mut buffer);
-            drop((buffer, share));
+            let InHand { buffer, share } = in_hand;
+            let written = sink.write_part(number, buffer);
+            drop(share);
             match written {
                 Ok(()) => Done::Written { part: number },
                 Err(error) => Done::Failed(sink_failed(error)),

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use consign_cloud::{Cloud, Credentials, Settings, Timeouts};
 use consign_transfer::{
-    Buffers, Crc64, Part, PartLayout, PartSink, PartSource, SinkError, SourceError,
+    Buffer, Buffers, Crc64, Part, PartLayout, PartSink, PartSource, SinkError, SourceError,
 };
 
 /// A client of the server, or of the line to it.
@@ -69,7 +69,7 @@ impl Check {
 }
 
 impl PartSink for Check {
-    fn write_part(&self, number: u32, bytes: &mut [u8]) -> Result<(), SinkError> {
+    fn write_part(&self, number: u32, bytes: Buffer) -> Result<(), SinkError> {
         let mut expected = vec![0; bytes.len()];
         fill(self.layout.range(number).start, &mut expected);
         if expected != *bytes {

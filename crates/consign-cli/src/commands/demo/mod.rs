@@ -142,7 +142,9 @@ async fn send(
     let office = stage.office(party, bar.clone()).await?;
     let sent = consign::send(&office, lane, &[path.to_owned()], &SendOptions::default()).await;
     bar.finish();
-    Ok(sent?)
+    let sent = sent?;
+    consign::reported(&office, lane, &sent).await?;
+    Ok(sent)
 }
 
 async fn receive(
