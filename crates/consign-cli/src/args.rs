@@ -267,6 +267,9 @@ pub(crate) struct SendArgs {
     /// The lane to send on
     #[arg(long, value_name = "LANE")]
     pub(crate) lane: String,
+    /// Only say what would be sent; sends nothing
+    #[arg(long, conflicts_with = "abandon")]
+    pub(crate) dry_run: bool,
     /// Give up an interrupted attempt: abort its uploads and forget it
     #[arg(long, conflicts_with = "paths")]
     pub(crate) abandon: bool,

@@ -20,6 +20,8 @@ pub(crate) enum Side {
     Sender,
     /// We receive.
     Receiver,
+    /// We look. Where the keys of both sides lie here, as the receiver.
+    Either,
 }
 
 /// The lane, and who we are on it: `--as`, or the only party that it can be.
@@ -39,8 +41,15 @@ pub(crate) fn lane_and_party(
         (Some(party), _) => party.clone(),
         (None, Side::Sender) => lane.from.clone(),
         (None, Side::Receiver) => only_receiver(lane)?,
+        (None, Side::Either) if keys_tell_sender(lane, settings) => lane.from.clone(),
+        (None, Side::Either) => only_receiver(lane)?,
     };
     Ok((name, party))
+}
+
+fn keys_tell_sender(lane: &Lane, settings: &Settings) -> bool {
+    let here = |party: &PartyName| keys::exist(&settings.keys_dir, party);
+    here(&lane.from) && !lane.to.iter().any(here)
 }
 
 fn only_receiver(lane: &Lane) -> Result<PartyName, CommandError> {

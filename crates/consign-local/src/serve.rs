@@ -294,7 +294,7 @@ fn lock(path: &Path) -> Result<File, Error> {
 fn storage<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     path: &Path,
 ) -> impl FnOnce(E) -> Error {
-    let context = path.display().to_string();
+    let context = format!("cannot keep the local cloud in {}", path.display());
     move |error| Error::new(ErrorKind::Storage, context).caused(error)
 }
 

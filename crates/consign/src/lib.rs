@@ -44,7 +44,7 @@ pub use list::{Listed, ListedAs, list};
 pub use office::{Clock, Dice, Keys, Office};
 pub use progress::{Phase, Progress, Silent};
 pub use receive::{Arrived, ReceiveOptions, Received, Refused, receive};
-pub use send::{SendOptions, Sent, abandon, reported, send};
+pub use send::{Preview, SendOptions, Sent, abandon, preview, reported, send};
 pub use show::{Shown, show};
 pub use survey::Skipped;
 pub use verify::{Verified, verify};

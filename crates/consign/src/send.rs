@@ -88,6 +88,34 @@ pub async fn send(
     Ok(sent(&manifest, &survey, resumed, notices))
 }
 
+/// What [`send()`] would send.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// How many files there are.
+    pub files: u64,
+    /// What they have together.
+    pub bytes: u64,
+    /// How many objects would hold them.
+    pub objects: u64,
+    /// What lies below the given paths and would not be sent.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Looks at what [`send()`] would send, with all the checks that need no connection.
+pub async fn preview(office: &Office, lane: &LaneName, paths: &[PathBuf]) -> Result<Preview> {
+    let lane = office.lane_to_send(lane)?;
+    letter::signing_key(office, lane)?;
+    office.progress.begin(Phase::Surveying, 0, 0);
+    let survey = survey_on_a_thread(paths).await?;
+    let planned = plan(&survey, lane.seal != Seal::None)?;
+    Ok(Preview {
+        files: survey.files.len() as u64,
+        bytes: survey.content_bytes(),
+        objects: planned.len() as u64,
+        skipped: survey.skipped,
+    })
+}
+
 /// Notes that whoever asked for a consignment knows that it was delivered: from now on the same
 /// files are a new consignment.
 pub async fn reported(office: &Office, lane: &LaneName, sent: &Sent) -> Result<()> {

@@ -186,13 +186,14 @@ pub(crate) async fn upload(
     let uploading =
         office.engine.upload(s3, &target, source, &mut journal, &progress, &office.cancel);
     let uploaded = Box::pin(uploading).await;
-    let uploaded = uploaded.map_err(|error| transfer_error(error, "send", &target.key))?;
+    let uploaded =
+        uploaded.map_err(|error| transfer_error(error, "the consignment cannot be sent"))?;
     meter.complete();
     Ok(uploaded)
 }
 
 /// Brings our own errors back out of the transfer that carried them.
-pub(crate) fn transfer_error(error: consign_transfer::Error, what: &str, key: &str) -> Error {
+pub(crate) fn transfer_error(error: consign_transfer::Error, what: &str) -> Error {
     use consign_transfer::ErrorKind as Transfer;
     let hint = error.hint();
     let kind = match error.kind() {
@@ -207,7 +208,7 @@ pub(crate) fn transfer_error(error: consign_transfer::Error, what: &str, key: &s
         _ => error.cloud().map_or(ErrorKind::Cloud, kind_of),
     };
     let kind = inner_kind(&error).unwrap_or(kind);
-    let ours = Error::new(kind, format!("cannot {what} {key}")).because(error);
+    let ours = Error::new(kind, what).because(error);
     match hint {
         Some(hint) => ours.hinting(hint),
         None => ours,

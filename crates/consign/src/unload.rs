@@ -239,7 +239,7 @@ impl Unloading {
         let loading = office.engine.download(s3, &whole, sink, journal, &progress, &office.cancel);
         let done = Box::pin(loading).await;
         let done =
-            done.map_err(|error| missing(transfer_error(error, "receive", &whole.key), object))?;
+            done.map_err(|error| missing(transfer_error(error, "it cannot be received"), object))?;
         meter.complete();
         Ok(done)
     }

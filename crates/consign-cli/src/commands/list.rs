@@ -21,7 +21,7 @@ pub(crate) async fn run(
     let exchange = settings.exchange()?;
     let (lane, party): (Option<LaneName>, _) = match &args.lane {
         Some(lane) => {
-            let (lane, party) = office::lane_and_party(&exchange, settings, lane, Side::Receiver)?;
+            let (lane, party) = office::lane_and_party(&exchange, settings, lane, Side::Either)?;
             (Some(lane), party)
         }
         None => (None, office::party(&exchange, settings)?),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use consign::{SendOptions, Sent, Skipped};
+use consign::{Preview, SendOptions, Sent, Skipped};
 use consign_model::LaneName;
 
 use crate::args::SendArgs;
@@ -32,19 +32,50 @@ pub(crate) async fn run(
         };
         return terminal.result(&serde_json::json!({ "abandoned": given_up }), &text);
     }
+    if args.dry_run {
+        let preview = consign::preview(&office, &lane, &args.paths).await;
+        bar.finish();
+        return show_preview(&preview?, &lane, terminal);
+    }
     let started = Instant::now();
     let sent = consign::send(&office, &lane, &args.paths, &SendOptions::default()).await;
     bar.finish();
     let sent = sent?;
     let seconds = started.elapsed().as_secs_f64();
-    for skipped in &sent.skipped {
-        terminal.say(&format!("left out: {}", escape(&left_out(skipped))));
-    }
+    say_skipped(&sent.skipped, terminal);
     for notice in &sent.notices {
         terminal.say(&format!("note: {}", escape(notice)));
     }
     terminal.result(&view(&sent, &lane, seconds), &text(&sent, &lane, seconds))?;
     Ok(consign::reported(&office, &lane, &sent).await?)
+}
+
+fn show_preview(
+    preview: &Preview,
+    lane: &LaneName,
+    terminal: &Terminal,
+) -> Result<(), CommandError> {
+    say_skipped(&preview.skipped, terminal);
+    let view = serde_json::json!({
+        "dry_run": true,
+        "lane": lane.to_string(),
+        "files": preview.files,
+        "bytes": preview.bytes,
+        "objects": preview.objects,
+        "skipped": preview.skipped.iter().map(left_out).collect::<Vec<_>>(),
+    });
+    let text = format!(
+        "Would send {}, {}, on lane {lane}; nothing was sent.",
+        files(preview.files),
+        bytes(preview.bytes)
+    );
+    terminal.result(&view, &text)
+}
+
+fn say_skipped(skipped: &[Skipped], terminal: &Terminal) {
+    for skipped in skipped {
+        terminal.say(&format!("left out: {}", escape(&left_out(skipped))));
+    }
 }
 
 /// A sent consignment as `--json` shows it.
