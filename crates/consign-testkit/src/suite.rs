@@ -30,7 +30,7 @@ pub async fn send_and_receive(world: &World) -> Built<()> {
     let (acme, globex) = (world.office("acme").await?, world.office("globex").await?);
     let (there, back) = (world.lane("to-client")?, world.lane("from-client")?);
 
-    let into = world.into("globex");
+    let into = world.inbox("globex");
     let nothing = receive(&globex, &there, &into, &ReceiveOptions::default()).await?;
     assert!(nothing.consignments.is_empty(), "received before anything was sent");
 
@@ -56,7 +56,7 @@ pub async fn send_and_receive(world: &World) -> Built<()> {
 
     let reply = world.payload("reply.txt", 3_000)?;
     send(&globex, &back, &[reply], &SendOptions::default()).await?;
-    let replies = receive(&acme, &back, &world.into("acme"), &ReceiveOptions::default()).await?;
+    let replies = receive(&acme, &back, &world.inbox("acme"), &ReceiveOptions::default()).await?;
     assert_eq!(replies.consignments.len(), 1);
     Ok(())
 }

@@ -119,19 +119,7 @@ impl Engine {
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<Uploaded, Error> {
-        self.upload_to(s3, target, source, journal, progress, cancel).await
-    }
-
-    pub(crate) async fn upload_to<S: Store>(
-        &self,
-        store: &S,
-        target: &Target,
-        source: Arc<dyn PartSource>,
-        journal: &mut UploadJournal,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<Uploaded, Error> {
-        upload::driver::run(store, self, target, source, journal, progress, cancel).await
+        upload::driver::run(s3, self, target, source, journal, progress, cancel).await
     }
 
     /// Aborts what an interrupted upload left on the server, and empties its journal.
@@ -156,19 +144,7 @@ impl Engine {
         progress: &Arc<dyn Progress>,
         cancel: &Cancel,
     ) -> Result<Downloaded, Error> {
-        self.download_from(s3, object, sink, journal, progress, cancel).await
-    }
-
-    pub(crate) async fn download_from<S: Store>(
-        &self,
-        store: &S,
-        object: &Object,
-        sink: Arc<dyn PartSink>,
-        journal: &mut DownloadJournal,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<Downloaded, Error> {
-        download::driver::run(store, self, object, sink, journal, progress, cancel).await
+        download::driver::run(s3, self, object, sink, journal, progress, cancel).await
     }
 
     /// Waits until so many bytes may be held. What is larger than the whole bound gets all of it.

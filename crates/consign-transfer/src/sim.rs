@@ -421,10 +421,10 @@ impl Sink {
 }
 
 impl PartSink for Sink {
-    fn write_part(&self, number: u32, bytes: Buffer) -> Result<(), SinkError> {
+    fn write_part(&self, number: u32, mut bytes: Buffer) -> Result<(), SinkError> {
         let range = self.layout.range(number);
         let mut all = self.bytes.lock().expect("lock");
-        all[range.start as usize..range.end as usize].copy_from_slice(bytes);
+        all[range.start as usize..range.end as usize].copy_from_slice(&bytes);
         // Whoever decrypts in place leaves something else behind.
         bytes.fill(0xee);
         *self.writes.lock().expect("lock").entry(number).or_default() += 1;

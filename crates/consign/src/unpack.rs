@@ -111,6 +111,7 @@ impl<R> Checked<R> {
 mod tests {
     use super::*;
     use consign_model::RelativePath;
+    use consign_transfer::Buffers;
     use std::collections::BTreeMap;
 
     #[derive(Default)]
@@ -172,7 +173,7 @@ mod tests {
     fn check_bytes(archive: &[u8], files: &[ManifestFile], said: Option<&str>) {
         let files: Vec<&ManifestFile> = files.iter().collect();
         let mut table = Table::default();
-        let result = unpack(&object(), archive, &files, &mut table);
+        let result = unpack(&object(), &mut { archive }, &files, &mut table);
         match (result, said) {
             (Ok(()), None) => assert_eq!(table.0.len(), files.len()),
             (Err(error), Some(said)) => {
@@ -239,11 +240,11 @@ mod tests {
         std::fs::write(path, "content").expect("a file");
         std::fs::write(dir.path().join("empty"), "").expect("a file");
         let survey = crate::survey::survey([dir.path().join(".")]).expect("a survey");
-        let pack = crate::pack::pack(survey.files.iter()).expect("a pack");
+        let pack = crate::pack::pack(survey.files.iter(), &Buffers::new(0)).expect("a pack");
         let read = |path: &std::path::Path| std::fs::read(path).expect("reads");
         let listed = survey.files.iter().zip(0..);
         let files: Vec<ManifestFile> =
             listed.map(|(found, n)| file(found.path.as_str(), &read(&found.source), n)).collect();
-        check_bytes(&pack.archive, &files, None);
+        check_bytes(&pack.buffer[..pack.archive_bytes], &files, None);
     }
 }

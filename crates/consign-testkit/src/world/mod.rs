@@ -223,7 +223,7 @@ impl World {
     }
 
     /// Where a party receives. The only place besides [`World::from`] where plaintext may be.
-    pub fn into(&self, party: &str) -> PathBuf {
+    pub fn inbox(&self, party: &str) -> PathBuf {
         self.folder.path().join("into").join(party)
     }
 

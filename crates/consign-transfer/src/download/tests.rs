@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::driver::run;
 use super::{Downloaded, Object};
 use crate::backoff::SplitMix64;
 use crate::engine::{Engine, Limits, Progress, Silent};
@@ -47,7 +48,7 @@ async fn once(
     tokio::select! {
         biased;
         () = sim.crash() => None,
-        result = engine.download_from(sim, object, sink, &mut journal, &progress, &cancel) => {
+        result = run(sim, &engine, object, sink, &mut journal, &progress, &cancel) => {
             Some(result)
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Target;
+use super::driver::run;
 use super::machine::{Event, Upload};
 use crate::backoff::SplitMix64;
 use crate::engine::{Engine, Limits, Progress, Silent};
@@ -52,7 +53,7 @@ async fn once(
     tokio::select! {
         biased;
         () = sim.crash() => None,
-        result = engine.upload_to(sim, target, source, &mut journal, &progress, &cancel) => {
+        result = run(sim, &engine, target, source, &mut journal, &progress, &cancel) => {
             Some(result)
         }
     }
@@ -228,7 +229,7 @@ async fn cancelling_keeps_or_aborts_as_told() {
         let source = Arc::new(Source::new(100 * KIB, 5 * KIB));
         let engine = engine(4);
         let result =
-            engine.upload_to(&sim, &target(false), source, &mut journal, &progress, &cancel).await;
+            run(&sim, &engine, &target(false), source, &mut journal, &progress, &cancel).await;
         assert_eq!(result.expect_err("cancelled").kind(), ErrorKind::Cancelled);
         assert_eq!(sim.unfinished(), left, "{how:?} durable {durable}");
         if left == 1 {
@@ -268,7 +269,7 @@ async fn many_uploads_share_one_bound() {
             let progress: Arc<dyn Progress> = Arc::new(Silent);
             let mut journal = UploadJournal::in_memory();
             let cancel = Cancel::new();
-            engine.upload_to(&sim, &target, source, &mut journal, &progress, &cancel).await
+            run(&sim, &engine, &target, source, &mut journal, &progress, &cancel).await
         });
     }
     while let Some(done) = tasks.join_next().await {

@@ -54,7 +54,7 @@ pub(crate) async fn receive_as(
 
 /// Where a party receives.
 pub(crate) fn inbox(world: &World, party: &str) -> PathBuf {
-    world.into(party)
+    world.inbox(party)
 }
 
 /// Every file below a folder: path and content.
