@@ -166,7 +166,7 @@ impl Operator {
     /// A key that the request does not carry: `IfExists` is content, `ForAllValues` has nothing to
     /// object to, `ForAnyValue` has nothing to find; otherwise nothing equals and so everything
     /// differs.
-    fn holds_for_absent(self) -> bool {
+    pub(crate) fn holds_for_absent(self) -> bool {
         match self.quantifier {
             _ if self.if_exists => true,
             Some(Quantifier::ForAllValues) => true,
@@ -304,6 +304,16 @@ impl Condition {
         }
     }
 
+    /// Whether one value, not of text, meets the condition; `None` for tests of text, which may
+    /// hold variables.
+    pub(crate) fn typed_holds_for(&self, value: &str) -> Option<bool> {
+        Some(match self.compare_typed(value)? {
+            Match::Yes => !self.operator.negated,
+            Match::No => self.operator.negated,
+            Match::Undefined => false,
+        })
+    }
+
     /// Compares one value of the request with those of the policy: does it equal one of them?
     fn compare(&self, value: &str, request: &Request) -> Match {
         match (&self.operands, self.operator.test) {
@@ -316,6 +326,13 @@ impl Condition {
             (Operands::Patterns(patterns), _) => {
                 any(patterns, |pattern| pattern.compare(value, request))
             }
+            _ => self.compare_typed(value).unwrap_or(Match::Undefined),
+        }
+    }
+
+    fn compare_typed(&self, value: &str) -> Option<Match> {
+        Some(match (&self.operands, self.operator.test) {
+            (Operands::Patterns(_), _) => return None,
             (Operands::Numbers(numbers), Test::Numeric(relation)) => {
                 any_typed(numbers, Decimal::parse(value), |ours, theirs| {
                     relation.holds(theirs.order(ours))
@@ -338,7 +355,7 @@ impl Condition {
             }
             // The parser pairs every test with its operands.
             (Operands::Numbers(_) | Operands::Instants(_), _) => Match::Undefined,
-        }
+        })
     }
 }
 

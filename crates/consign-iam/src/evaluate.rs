@@ -5,6 +5,7 @@
 //! resource policy or the caller's own policies, across accounts both. KMS keys and roles trust
 //! nobody implicitly, not even their own account.
 
+use crate::compose::{self, Bits, Caller};
 use crate::decision::{Decision, Effect, Layer, StatementRef};
 use crate::grant::Grant;
 use crate::policy::{Closeness, Policy, Principals, StatementEffect};
@@ -43,17 +44,10 @@ pub fn evaluate(request: &Request, policies: &Policies<'_>) -> Decision {
         return allowed(request, Vec::new());
     }
     let findings = Findings::gather(request, policies);
-    if !findings.denies.is_empty() {
-        return denied_by(request, findings.denies);
-    }
-    let granted = findings.granted(request, policies);
-    let mut missing = findings.outer_missing;
-    match granted {
-        Ok(grants) if missing.is_empty() => return allowed(request, grants),
-        Ok(_) => {}
-        Err(lacking) => missing.extend(lacking),
-    }
-    denied_for_want(request, missing)
+    let formula = findings.bits(request, policies);
+    let decision = findings.settle(request, policies);
+    debug_assert_eq!(decision.is_allowed(), compose::allowed(caller_kind(request), &formula));
+    decision
 }
 
 /// What one document says about a request on its own, without accounts, boundaries and the other
@@ -215,15 +209,46 @@ impl Findings {
         findings
     }
 
+    fn settle(self, request: &Request, policies: &Policies<'_>) -> Decision {
+        if !self.denies.is_empty() {
+            return denied_by(request, self.denies);
+        }
+        let granted = self.granted(request, policies);
+        let mut missing = self.outer_missing;
+        match granted {
+            Ok(grants) if missing.is_empty() => return allowed(request, grants),
+            Ok(_) => {}
+            Err(lacking) => missing.extend(lacking),
+        }
+        denied_for_want(request, missing)
+    }
+
+    /// The same as bits, for the formula.
+    fn bits(&self, request: &Request, policies: &Policies<'_>) -> Bits<bool> {
+        let named = |wanted| self.resource.iter().any(|(closeness, _)| *closeness == wanted);
+        Bits {
+            free: needs_no_permission(request),
+            denied: !self.denies.is_empty(),
+            fenced_in: self.outer_missing.is_empty(),
+            restricted: is_restricted(request, policies),
+            trusts_nobody: trusts_nobody_implicitly(request),
+            offered: offered_across_accounts(request),
+            direct: named(Closeness::Direct),
+            role: named(Closeness::Role),
+            account: named(Closeness::Account),
+            identity: !self.identity.is_empty(),
+            boundary: policies.boundary.is_none() || !self.boundary.is_empty(),
+            session: policies.session.is_empty() || !self.session.is_empty(),
+        }
+    }
+
     /// The statements that grant the request, or the layers that would have had to.
     fn granted(
         &self,
         request: &Request,
         policies: &Policies<'_>,
     ) -> Result<Vec<StatementRef>, Vec<Layer>> {
-        let public = policies.restrict_public_buckets
-            && request.service() == "s3"
-            && policies.resource.iter().any(Policy::is_public);
+        let public = is_restricted(request, policies);
         match request.principal() {
             Principal::Service { .. } | Principal::Federated { .. } => self.by_resource(),
             _ if public && !request.is_same_account() => Err(vec![Layer::BlockPublicAccess]),
@@ -331,6 +356,25 @@ impl Findings {
     }
 }
 
+/// `RestrictPublicBuckets` is in force for this request.
+fn is_restricted(request: &Request, policies: &Policies<'_>) -> bool {
+    policies.restrict_public_buckets
+        && request.service() == "s3"
+        && policies.resource.iter().any(Policy::is_public)
+}
+
+fn caller_kind(request: &Request) -> Caller {
+    let same_account = request.is_same_account();
+    match request.principal() {
+        Principal::Service { .. } | Principal::Federated { .. } => Caller::Outside,
+        Principal::Anonymous => Caller::Anonymous,
+        Principal::Root { .. } => Caller::Root { same_account },
+        Principal::User { .. }
+        | Principal::RoleSession { .. }
+        | Principal::FederatedUser { .. } => Caller::Within { same_account },
+    }
+}
+
 fn references(allows: &[(Closeness, StatementRef)]) -> Vec<StatementRef> {
     allows.iter().map(|(_, statement)| statement.clone()).collect()
 }
@@ -352,15 +396,16 @@ fn is_kms_key(request: &Request) -> bool {
     request.service() == "kms" && request.resource().contains(":key/")
 }
 
+pub(crate) const ROLE_TRUST_ACTIONS: [&str; 5] = [
+    "sts:assumerole",
+    "sts:assumerolewithwebidentity",
+    "sts:assumerolewithsaml",
+    "sts:tagsession",
+    "sts:setsourceidentity",
+];
+
 fn is_role_trust(request: &Request) -> bool {
-    const TRUSTED: [&str; 5] = [
-        "sts:assumerole",
-        "sts:assumerolewithwebidentity",
-        "sts:assumerolewithsaml",
-        "sts:tagsession",
-        "sts:setsourceidentity",
-    ];
-    acts(request, &TRUSTED)
+    acts(request, &ROLE_TRUST_ACTIONS)
 }
 
 /// Most resources let the policies of their own account decide; a key does only if its key policy
@@ -376,38 +421,40 @@ fn may_always_mend_bucket_policy(request: &Request) -> bool {
         && acts(request, &BUCKET_POLICY_ACTIONS)
 }
 
-const BUCKET_POLICY_ACTIONS: [&str; 3] =
+pub(crate) const BUCKET_POLICY_ACTIONS: [&str; 3] =
     ["s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy"];
+
+/// The operations of KMS that the section "Cross-account use" of its permissions reference offers.
+pub(crate) const KMS_ACROSS_ACCOUNTS: [&str; 22] = [
+    "kms:creategrant",
+    "kms:decapsulate",
+    "kms:decrypt",
+    "kms:derivesharedsecret",
+    "kms:describekey",
+    "kms:encapsulate",
+    "kms:encrypt",
+    "kms:generatedatakey",
+    "kms:generatedatakeypair",
+    "kms:generatedatakeypairwithoutplaintext",
+    "kms:generatedatakeywithoutplaintext",
+    "kms:generatemac",
+    "kms:getkeyrotationstatus",
+    "kms:getpublickey",
+    "kms:listgrants",
+    "kms:reencryptfrom",
+    "kms:reencryptto",
+    "kms:retiregrant",
+    "kms:revokegrant",
+    "kms:sign",
+    "kms:verify",
+    "kms:verifymac",
+];
 
 /// KMS lists for every operation whether another account may ever call it ("Cross-account use" in
 /// its permissions reference); S3 answers calls for a bucket policy from another account with 405.
 fn offered_across_accounts(request: &Request) -> bool {
-    const KMS: [&str; 22] = [
-        "kms:creategrant",
-        "kms:decapsulate",
-        "kms:decrypt",
-        "kms:derivesharedsecret",
-        "kms:describekey",
-        "kms:encapsulate",
-        "kms:encrypt",
-        "kms:generatedatakey",
-        "kms:generatedatakeypair",
-        "kms:generatedatakeypairwithoutplaintext",
-        "kms:generatedatakeywithoutplaintext",
-        "kms:generatemac",
-        "kms:getkeyrotationstatus",
-        "kms:getpublickey",
-        "kms:listgrants",
-        "kms:reencryptfrom",
-        "kms:reencryptto",
-        "kms:retiregrant",
-        "kms:revokegrant",
-        "kms:sign",
-        "kms:verify",
-        "kms:verifymac",
-    ];
     match request.service() {
-        "kms" => !is_kms_key(request) || acts(request, &KMS),
+        "kms" => !is_kms_key(request) || acts(request, &KMS_ACROSS_ACCOUNTS),
         "s3" => !acts(request, &BUCKET_POLICY_ACTIONS),
         _ => true,
     }
@@ -418,20 +465,22 @@ fn scps_apply(request: &Request) -> bool {
     request.principal_account().is_some() && !request.principal().is_service_linked()
 }
 
+/// The services whose resources RCPs concern.
+pub(crate) const RCP_SERVICES: [&str; 11] = [
+    "s3",
+    "sts",
+    "kms",
+    "sqs",
+    "secretsmanager",
+    "ecr",
+    "aoss",
+    "cognito-idp",
+    "cognito-identity",
+    "dynamodb",
+    "logs",
+];
+
 /// RCPs concern resources of some services only.
 fn rcps_apply(request: &Request) -> bool {
-    const SERVICES: [&str; 11] = [
-        "s3",
-        "sts",
-        "kms",
-        "sqs",
-        "secretsmanager",
-        "ecr",
-        "aoss",
-        "cognito-idp",
-        "cognito-identity",
-        "dynamodb",
-        "logs",
-    ];
-    SERVICES.contains(&request.service()) && !request.principal().is_service_linked()
+    RCP_SERVICES.contains(&request.service()) && !request.principal().is_service_linked()
 }

@@ -28,6 +28,14 @@ pub(crate) enum Token<'a> {
     Many,
 }
 
+/// One element of a compiled pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    Char(char),
+    One,
+    Many,
+}
+
 impl Glob {
     /// Compiles a pattern in which `*` and `?` are wildcards and everything else is literal.
     pub fn new(pattern: &str) -> Glob {
@@ -77,6 +85,28 @@ impl Glob {
         match &self.0 {
             Kind::Exact(exact) => Some(exact),
             _ => None,
+        }
+    }
+
+    /// The pattern character by character, as it was before it was compiled; repeated stars are
+    /// one.
+    pub(crate) fn elements(&self) -> Vec<Element> {
+        let text = |text: &str| text.chars().map(Element::Char).collect::<Vec<_>>();
+        match &self.0 {
+            Kind::Any => vec![Element::Many],
+            Kind::Exact(exact) => text(exact),
+            Kind::Prefix(prefix) => [text(prefix), vec![Element::Many]].concat(),
+            Kind::Pieces { first, middle, last } => {
+                let mut elements = text(first);
+                for piece in middle {
+                    elements.push(Element::Many);
+                    elements.extend(text(piece));
+                }
+                elements.push(Element::Many);
+                elements.extend(text(last));
+                elements
+            }
+            Kind::States(states) => states.elements(),
         }
     }
 
@@ -159,6 +189,30 @@ impl States {
         States { last, stays, takes_any, takes: takes.into_iter().collect() }
     }
 
+    fn elements(&self) -> Vec<Element> {
+        let bit = |words: &[u64], state: usize| {
+            words.get(state / 64).is_some_and(|word| (word >> (state % 64)) & 1 == 1)
+        };
+        let mut taken = vec![Element::One; self.last];
+        for (c, words) in &self.takes {
+            for (word, bits) in words {
+                for state in (0..64).filter(|at| (bits >> at) & 1 == 1) {
+                    if let Some(element) = taken.get_mut(word * 64 + state) {
+                        *element = Element::Char(*c);
+                    }
+                }
+            }
+        }
+        let mut elements = Vec::with_capacity(self.last + 1);
+        for state in 0..=self.last {
+            if bit(&self.stays, state) {
+                elements.push(Element::Many);
+            }
+            elements.extend(taken.get(state));
+        }
+        elements
+    }
+
     fn accept(&self, text: &str) -> bool {
         let mut alive = vec![0_u64; self.stays.len()];
         set(&mut alive, 0);
@@ -221,6 +275,22 @@ mod tests {
         check("*?b", "b", false);
         check("?*?", "x", false);
         check("?*?", "xy", true);
+    }
+
+    #[test]
+    fn a_compiled_pattern_still_tells_its_elements() {
+        for pattern in ["", "*", "a", "a*", "*a", "a*b*c", "a?*", "?", "*?b*", "??*a"] {
+            let written: String = Glob::new(pattern)
+                .elements()
+                .into_iter()
+                .map(|element| match element {
+                    Element::Char(c) => c,
+                    Element::One => '?',
+                    Element::Many => '*',
+                })
+                .collect();
+            assert_eq!(written, pattern);
+        }
     }
 
     #[test]

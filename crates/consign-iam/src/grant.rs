@@ -29,7 +29,7 @@ pub enum Constraint {
 }
 
 /// Operations that carry no encryption context, so that a constraint does not concern them.
-const WITHOUT_CONTEXT: [&str; 3] = ["DescribeKey", "GetPublicKey", "RetireGrant"];
+pub(crate) const WITHOUT_CONTEXT: [&str; 3] = ["DescribeKey", "GetPublicKey", "RetireGrant"];
 
 impl Grant {
     /// `grantee` is the ARN of a user, role, session or account root, or a service name;
@@ -57,6 +57,18 @@ impl Grant {
             operations: operations.into_iter().map(Into::into).collect(),
             constraint,
         })
+    }
+
+    pub(crate) fn grantee(&self) -> &Named {
+        &self.grantee
+    }
+
+    pub(crate) fn operations(&self) -> &[String] {
+        &self.operations
+    }
+
+    pub(crate) fn constraint(&self) -> &Constraint {
+        &self.constraint
     }
 
     pub(crate) fn applies(&self, request: &Request) -> Option<Closeness> {

@@ -28,12 +28,16 @@
 //! # Ok::<(), consign_iam::Refusal>(())
 //! ```
 //!
+//! [`prove`](mod@prove) decides the same over all requests at once: that nobody but these may read,
+//! that nothing passes without TLS, with a certificate or a counterexample.
+//!
 //! What it is not: it does no I/O, knows no HTTP, and asks AWS nothing. It models the composition
 //! that AWS documents (identity, resource, boundary, session, endpoint, SCP and RCP policies, KMS
 //! keys and grants, role trust, Block Public Access); access point policies, ACLs and S3 Access
 //! Grants are outside it, and requests for access points are refused rather than guessed at.
 
 pub mod case;
+mod compose;
 mod condition;
 mod context;
 mod decision;
@@ -49,6 +53,7 @@ mod parse;
 mod pattern;
 mod policy;
 mod principal;
+pub mod prove;
 mod public;
 mod request;
 pub mod s3_actions;

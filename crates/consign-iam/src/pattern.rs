@@ -56,6 +56,13 @@ pub(crate) enum Kind {
     Arn,
 }
 
+/// A pattern without variables.
+pub(crate) enum Settled {
+    Text(String),
+    Glob(Glob),
+    Arn(Box<[Glob; 6]>),
+}
+
 #[derive(Clone, Debug)]
 enum Part {
     Literal(Box<str>),
@@ -104,6 +111,40 @@ impl Pattern {
     /// Whether it holds a policy variable.
     pub fn has_variables(&self) -> bool {
         matches!(self.form, Form::Variable { .. })
+    }
+
+    /// The pattern with its variables replaced by what `resolve` knows of them: a value, or that
+    /// the request carries none. `Err` where it does not know one; `Ok(None)` where the pattern
+    /// then matches nothing.
+    pub(crate) fn settled(
+        &self,
+        kind: Kind,
+        resolve: impl Fn(&Key) -> Result<Option<String>, ()>,
+    ) -> Result<Option<Settled>, ()> {
+        let Form::Variable { parts, .. } = &self.form else {
+            return Ok(match &self.form {
+                Form::Text(text) => Some(Settled::Text(text.to_string())),
+                Form::Glob(glob) => Some(Settled::Glob(glob.clone())),
+                Form::Arn(fields) => fields.clone().map(Settled::Arn),
+                Form::Variable { .. } => None,
+            });
+        };
+        let mut fixed = Vec::new();
+        for part in parts {
+            fixed.push(match part {
+                Part::Variable { key, default } => {
+                    let value = resolve(key)?.map(Into::into).or_else(|| default.clone());
+                    let Some(value) = value else { return Ok(None) };
+                    Part::Literal(value)
+                }
+                other => other.clone(),
+            });
+        }
+        Ok(match kind {
+            Kind::Text => Some(Settled::Text(fixed_text(&fixed))),
+            Kind::Glob => Some(Settled::Glob(Glob::from_tokens(&fixed_tokens(&fixed)))),
+            Kind::Arn => arn_globs(&fixed_tokens(&fixed)).map(Settled::Arn),
+        })
     }
 
     pub(crate) fn compare(&self, value: &str, request: &Request) -> Match {

@@ -77,6 +77,25 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// Digits behind the point.
+    pub(crate) fn fraction_digits(&self) -> usize {
+        self.fraction.len()
+    }
+
+    /// Numbers close to this one. The last lies just beyond it, seen from zero: no number with
+    /// at most `digits` digits behind the point is between.
+    pub(crate) fn neighbours(&self, digits: usize) -> Vec<String> {
+        let sign = if self.negative { "-" } else { "" };
+        let whole = if self.whole.is_empty() { "0" } else { &*self.whole };
+        let mut near = Vec::new();
+        if let Ok(number) = format!("{sign}{whole}").parse::<i128>() {
+            near.extend([number + 1, number - 1].map(|number| number.to_string()));
+        }
+        let zeros = "0".repeat((digits + 1).saturating_sub(self.fraction.len()));
+        near.push(format!("{sign}{whole}.{}{zeros}1", self.fraction));
+        near
+    }
+
     fn magnitude(&self, other: &Decimal<'_>) -> Ordering {
         let whole = self.whole.len().cmp(&other.whole.len());
         whole
@@ -119,6 +138,20 @@ impl Instant {
         }
         let midnight = i128::from(days(year, month, day)?) * 86_400 * NANOS;
         Some(Instant(midnight + time.map_or(Some(0), nanos_of_day)?))
+    }
+
+    /// Nanoseconds since 1970.
+    pub(crate) fn nanos(self) -> i128 {
+        self.0
+    }
+
+    /// The instants a nanosecond before and after, where they can be written as seconds.
+    pub(crate) fn neighbours(self) -> Vec<String> {
+        let written = |nanos: i128| {
+            // Four digits alone would be a year.
+            (nanos >= 0).then(|| format!("{:011}.{:09}", nanos / NANOS, nanos % NANOS))
+        };
+        [self.0 + 1, self.0 - 1].into_iter().filter_map(written).collect()
     }
 
     fn from_epoch(text: &str) -> Option<Instant> {

@@ -1,0 +1,247 @@
+//! Theorems about the corrected policies of the research folder, and what their mutants let
+//! through.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
+
+use std::path::PathBuf;
+
+use consign_iam::prove::{
+    Callers, Claim, Counterexample, Domain, Expectation, Region, Set, Values, Verdict, World, prove,
+};
+use consign_iam::{Policy, PolicyKind, Principal};
+
+const HOST: &str = "111111111111";
+const PARTNER: &str = "222222222222";
+const OURS: &str = "arn:aws:iam::111111111111:role/xfer/acme-ours";
+const SCANNER: &str = "arn:aws:iam::111111111111:role/xfer/malware-scan";
+const THEIRS: &str = "arn:aws:iam::222222222222:role/acme-transfer";
+const BUCKET_OUT: &str = "arn:aws:s3:::xfer-acme-out-111111111111-eu-west-1-an";
+const BUCKET_IN: &str = "arn:aws:s3:::xfer-acme-in-111111111111-eu-west-1-an";
+const KEY_OUT: &str = "arn:aws:kms:eu-west-1:111111111111:key/0a0a0a0a-0000-4000-8000-000000000001";
+const READS: [&str; 3] = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"];
+const WRITES: [&str; 2] = ["s3:PutObject", "s3:ReplicateObject"];
+
+fn document(name: &str, kind: PolicyKind) -> Option<Policy> {
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/research/policies");
+    match std::fs::read_to_string(folder.join(name)) {
+        Ok(text) => Some(Policy::parse_as(kind, &text).unwrap()),
+        Err(_) => {
+            eprintln!("SKIPPED prove: {name} is not there");
+            None
+        }
+    }
+}
+
+fn without(policy: &str, kind: PolicyKind, sids: &[&str]) -> Option<Policy> {
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/research/policies");
+    let text = std::fs::read_to_string(folder.join(policy)).ok()?;
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let statements = json["Statement"].as_array_mut().unwrap();
+    let before = statements.len();
+    statements.retain(|statement| !sids.iter().any(|sid| statement["Sid"] == *sid));
+    assert_eq!(statements.len() + sids.len(), before, "{sids:?} of {policy}");
+    Some(Policy::parse_as(kind, &json.to_string()).unwrap())
+}
+
+/// Everybody but the roles named.
+fn everybody_but(except: &[&str]) -> Vec<Callers> {
+    let of = |account: &str| Callers::Account {
+        account: account.to_owned(),
+        except: except.iter().map(|arn| (*arn).to_owned()).collect(),
+    };
+    vec![
+        of(HOST),
+        of(PARTNER),
+        Callers::Strangers { accounts: vec![HOST.into(), PARTNER.into()] },
+        Callers::Anonymous,
+        Callers::Services { except: vec![] },
+    ]
+}
+
+fn one(arn: &str) -> Vec<Callers> {
+    vec![Callers::One(Principal::from_arn(arn).unwrap())]
+}
+
+struct Case<'a> {
+    world: World<'a>,
+    actions: &'a [&'a str],
+    resources: Vec<String>,
+    context: Vec<(&'a str, Domain)>,
+    expect: Expectation,
+}
+
+impl<'a> Case<'a> {
+    fn bucket(policy: &'a Policy, bucket: &str, actions: &'a [&'a str]) -> Case<'a> {
+        Case {
+            world: World { resource: std::slice::from_ref(policy), ..World::default() },
+            actions,
+            // Reads are denied on both; what writes is asked of objects only.
+            resources: match actions.iter().any(|action| action.contains("Put")) {
+                true => vec![format!("{bucket}/*")],
+                false => vec![bucket.to_owned(), format!("{bucket}/*")],
+            },
+            context: vec![],
+            expect: Expectation::Never,
+        }
+    }
+
+    fn key(policy: &'a Policy, key: &str, actions: &'a [&'a str]) -> Case<'a> {
+        Case { resources: vec![key.to_owned()], ..Case::bucket(policy, key, actions) }
+    }
+
+    fn claim(&self, callers: Callers) -> Claim<'a> {
+        Claim {
+            world: self.world,
+            region: Region {
+                callers,
+                actions: Set::of(self.actions.iter().copied()),
+                resource: Set::of(self.resources.iter().map(String::as_str)),
+                resource_account: HOST.into(),
+                context: self.context.iter().map(|(k, d)| ((*k).to_owned(), d.clone())).collect(),
+            },
+            expect: self.expect,
+        }
+    }
+
+    fn holds(&self, callers: Vec<Callers>) {
+        for callers in callers {
+            let claim = self.claim(callers);
+            match prove(&claim) {
+                Verdict::Holds(certificate) => assert!(!certificate.cases.is_empty()),
+                Verdict::Fails(found) => {
+                    panic!("{:?}: {:?}\n{}", claim.region.callers, found.request, found.decision)
+                }
+                Verdict::Undecided(why) => panic!("{:?}: {why}", claim.region.callers),
+            }
+        }
+    }
+
+    fn fails(&self, callers: Vec<Callers>) -> Counterexample {
+        for callers in callers {
+            match prove(&self.claim(callers)) {
+                Verdict::Fails(found) => return *found,
+                Verdict::Holds(_) => {}
+                Verdict::Undecided(why) => panic!("{why}"),
+            }
+        }
+        panic!("nobody gets through")
+    }
+}
+
+fn bucket(name: &str) -> Option<Policy> {
+    document(name, PolicyKind::Resource)
+}
+
+fn key(name: &str) -> Option<Policy> {
+    document(name, PolicyKind::Key)
+}
+
+#[test]
+fn outgoing_nobody_but_the_partner_reads_and_nobody_but_us_writes() {
+    let (Some(bucket), Some(key)) = (bucket("bucket-out.json"), key("key-out.json")) else {
+        return;
+    };
+    Case::bucket(&bucket, BUCKET_OUT, &READS).holds(everybody_but(&[THEIRS]));
+    Case::bucket(&bucket, BUCKET_OUT, &WRITES).holds(everybody_but(&[OURS]));
+    Case::key(&key, KEY_OUT, &["kms:Decrypt", "kms:GenerateDataKey"])
+        .holds(everybody_but(&[OURS, THEIRS]));
+    Case::key(&key, KEY_OUT, &["kms:GenerateDataKey"]).holds(everybody_but(&[OURS]));
+}
+
+#[test]
+fn incoming_nobody_but_us_and_the_scanner_reads() {
+    let Some(bucket) = bucket("bucket-in.json") else { return };
+    Case::bucket(&bucket, BUCKET_IN, &READS).holds(everybody_but(&[OURS, SCANNER]));
+    Case::bucket(&bucket, BUCKET_IN, &WRITES).holds(everybody_but(&[THEIRS]));
+    let found = Case::bucket(&bucket, BUCKET_IN, &READS).fails(everybody_but(&[OURS]));
+    assert_eq!(found.request.principal().arn().unwrap(), SCANNER);
+    assert!(found.decision.is_allowed());
+}
+
+#[test]
+fn incoming_we_read_what_was_found_clean_and_nothing_else() {
+    const TAG: &str = "s3:ExistingObjectTag/GuardDutyMalwareScanStatus";
+    let Some(bucket) = bucket("bucket-in.json") else { return };
+    let mut case = Case::bucket(&bucket, BUCKET_IN, &["s3:GetObject", "s3:GetObjectVersion"]);
+    case.resources = vec![format!("{BUCKET_IN}/*")];
+    case.context =
+        vec![(TAG, Domain::Perhaps(Values::Of(Set::of(["*"]).but(["NO_THREATS_FOUND"]))))];
+    case.holds(one(OURS));
+    case.context = vec![(TAG, Domain::Any)];
+    let found = case.fails(one(OURS));
+    assert_eq!(found.request.context().get(TAG).unwrap(), ["NO_THREATS_FOUND"]);
+    assert_eq!(found.request.resource(), format!("{BUCKET_IN}/report.pdf"));
+    // And that is all it takes.
+    case.context = vec![
+        (TAG, Domain::Present(Values::text("NO_THREATS_FOUND"))),
+        ("aws:SecureTransport", Domain::Present(Values::text("true"))),
+        ("s3:TlsVersion", Domain::Present(Values::Numbers { from: Some("1.2".into()), to: None })),
+        ("s3:authType", Domain::Present(Values::text("REST-HEADER"))),
+    ];
+    case.expect = Expectation::Always;
+    case.holds(one(OURS));
+    // Without the header's kind, an old presigned URL is refused.
+    case.context.pop();
+    let found = case.fails(one(OURS));
+    assert!(found.decision.explain().contains("DenyLongLivedPresignedUrls"), "{}", found.decision);
+}
+
+#[test]
+fn nothing_passes_without_tls() {
+    for (name, bucket_arn) in [("bucket-in.json", BUCKET_IN), ("bucket-out.json", BUCKET_OUT)] {
+        let Some(policy) = bucket(name) else { return };
+        let mut case = Case::bucket(&policy, bucket_arn, &["s3:*"]);
+        case.context = vec![("aws:SecureTransport", Domain::Present(Values::text("false")))];
+        let root = format!("arn:aws:iam::{HOST}:root");
+        case.holds(everybody_but(&[&root]));
+        // AWS lets the owner's root mend the policy whatever it says; and nothing else.
+        let found = case.fails(everybody_but(&[]));
+        assert!(found.request.action().ends_with("BucketPolicy"), "{}", found.request.action());
+        case.actions = &["s3:*Object*", "s3:List*"];
+        case.holds(everybody_but(&[]));
+        let Some(open) = without(name, PolicyKind::Resource, &["DenyInsecureTransport"]) else {
+            return;
+        };
+        case.world.resource = std::slice::from_ref(&open);
+        case.fails(everybody_but(&[]));
+    }
+}
+
+#[test]
+fn either_document_alone_keeps_others_out_and_neither_does_not() {
+    let (Some(closed_bucket), Some(closed_key)) = (bucket("bucket-out.json"), key("key-out.json"))
+    else {
+        return;
+    };
+    let open_bucket =
+        without("bucket-out.json", PolicyKind::Resource, &["DenyReadsByOthers"]).unwrap();
+    let default = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"}}"#;
+    let open_key = Policy::parse_as(PolicyKind::Key, default).unwrap();
+    let reads = ["s3:GetObject"];
+    Case::bucket(&closed_bucket, BUCKET_OUT, &reads).holds(everybody_but(&[THEIRS]));
+    Case::key(&closed_key, KEY_OUT, &["kms:Decrypt"]).holds(everybody_but(&[THEIRS, OURS]));
+    let read = Case::bucket(&open_bucket, BUCKET_OUT, &reads).fails(everybody_but(&[THEIRS, OURS]));
+    let decrypt =
+        Case::key(&open_key, KEY_OUT, &["kms:Decrypt"]).fails(everybody_but(&[THEIRS, OURS]));
+    for found in [read, decrypt] {
+        assert_eq!(found.request.principal_account(), Some(HOST));
+        assert!(found.decision.is_allowed());
+    }
+}
+
+#[test]
+fn only_administrators_change_the_key_policy() {
+    let Some(key) = key("key-out.json") else { return };
+    let case = Case::key(&key, KEY_OUT, &["kms:PutKeyPolicy", "kms:CreateGrant"]);
+    case.holds(vec![
+        Callers::Account { account: PARTNER.into(), except: vec![] },
+        Callers::Strangers { accounts: vec![HOST.into()] },
+        Callers::Anonymous,
+        Callers::Services { except: vec![] },
+    ]);
+    let found = case.fails(vec![Callers::Account { account: HOST.into(), except: vec![] }]);
+    assert_eq!(found.request.action(), "kms:PutKeyPolicy");
+}
