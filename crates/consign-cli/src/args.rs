@@ -108,15 +108,17 @@ pub(crate) struct DemoArgs {
 /// Write a new exchange file to edit
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  consign init --template two-way\n  \
-    consign init --template two-way --name acme-globex --party acme=111111111111 --party globex=222222222222")]
+    consign init --template two-way --name acme-globex --party acme=111111111111 --party globex=222222222222\n  \
+    consign init --template hub --party lab=111111111111 --party clinic-a=222222222222 --party clinic-b=333333333333")]
 pub(crate) struct InitArgs {
     /// The shape of the exchange
     #[arg(long, value_enum, default_value_t = Template::TwoWay)]
     pub(crate) template: Template,
-    /// Name of the exchange [default: the two parties' names]
+    /// Name of the exchange [default: the two parties' names, or the hub's]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// A party and its AWS account; give it twice [default: acme=111111111111, globex=222222222222]
+    /// A party and its AWS account; two for two-way; for a hub first the hub, then each partner
+    /// [default: acme and globex; lab, clinic-a and clinic-b]
     #[arg(long = "party", value_name = "NAME=ACCOUNT")]
     pub(crate) parties: Vec<String>,
 }
@@ -125,6 +127,8 @@ pub(crate) struct InitArgs {
 pub(crate) enum Template {
     /// Two parties, one lane each way, a bucket and a KMS key per lane
     TwoWay,
+    /// A hub and its partners, a lane each way for every partner, each with a bucket and a key
+    Hub,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,15 +1,16 @@
 //! From the raw file to the real [`Exchange`]: every judgement about an exchange is made here.
 
+use crate::group::{self, Expanded};
 use crate::name::shown;
 use crate::raw::{At, RawExchange, RawKey, RawLane, RawParty, Source, list, nearest};
 use crate::{
     AccountId, AtRest, BucketName, Date, Error, ErrorKind, Exchange, ExchangeName, KeyId, Lane,
-    LaneName, Party, PartyName, Principal, PublicKey, Region, Seal, Writer,
+    LaneName, Party, PartyName, Principal, PrincipalKind, PublicKey, Region, Seal, Trust, Writer,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// More parties or lanes than this are a mistake.
-const ENTRIES_MAX: usize = 1000;
+/// More parties or lanes than this are a mistake. Ten thousand partners with a lane each way fit.
+const ENTRIES_MAX: usize = 25_000;
 
 /// Judges the raw file and builds the real exchange, or says the first thing that is wrong.
 pub(crate) fn exchange(
@@ -22,8 +23,19 @@ pub(crate) fn exchange(
     let name = check.parsed(&raw.name, ExchangeName::parse)?;
     let region = check.parsed(&raw.region, Region::parse)?;
     let parties = check.parties(&raw.parties)?;
-    let lanes = check.lanes(&raw.lanes, &name, &region, &parties)?;
+    let lanes = group::expanded(&check, raw, &parties)?;
+    let lanes = check.lanes(&lanes, &name, &region, &parties)?;
     Ok(Exchange { name, region, parties, lanes })
+}
+
+/// More names than this do not help in a message.
+const NAMES_SHOWN_MAX: usize = 20;
+
+/// What earlier parties are known by.
+#[derive(Default)]
+struct Known {
+    principals: BTreeMap<String, PartyName>,
+    signers: BTreeMap<String, PartyName>,
 }
 
 const AT_REST: [(&str, AtRest); 4] = [
@@ -37,8 +49,8 @@ const SEALS: [(&str, Seal); 4] =
 const WRITERS: [(&str, Writer); 2] =
     [("multipart", Writer::Multipart), ("encrypt-only", Writer::EncryptOnly)];
 
-struct Check<'a> {
-    source: Source<'a>,
+pub(crate) struct Check<'a> {
+    pub(crate) source: Source<'a>,
     today: Date,
 }
 
@@ -51,11 +63,10 @@ impl Check<'_> {
         }
         self.few("parties", raw.len(), raw.last().map_or(0, |party| party.name.offset))?;
         let mut parties: BTreeMap<PartyName, Party> = BTreeMap::new();
+        let mut known = Known::default();
         for raw in raw {
             let party = self.party(raw)?;
-            for other in parties.values() {
-                self.tell_apart(raw, &party, other)?;
-            }
+            self.tell_apart(raw, &party, &mut known)?;
             parties.insert(party.name.clone(), party);
         }
         Ok(parties)
@@ -68,9 +79,10 @@ impl Check<'_> {
         let account = account.map_err(|e| e.inside(&what))?;
         let principal = self.parsed(&raw.principal, |text| Principal::parse(text, &account));
         let principal = principal.map_err(|e| e.inside(&what))?;
+        let trust = self.trust(raw, &principal)?;
         let recipients = self.keys(&name, &raw.recipients, "recipient", PublicKey::recipient)?;
         let signers = self.keys(&name, &raw.signers, "signer", PublicKey::signer)?;
-        Ok(Party { name, account, principal, recipients, signers })
+        Ok(Party { name, account, principal, trust, recipients, signers })
     }
 
     fn keys(
@@ -115,9 +127,9 @@ impl Check<'_> {
     }
 
     /// Two parties must differ in what S3 and a signature know them by.
-    fn tell_apart(&self, raw: &RawParty, party: &Party, other: &Party) -> Result<(), Error> {
-        let (a, b) = (&other.name, &party.name);
-        if party.principal_arn() == other.principal_arn() {
+    fn tell_apart(&self, raw: &RawParty, party: &Party, known: &mut Known) -> Result<(), Error> {
+        let b = &party.name;
+        if let Some(a) = known.principals.insert(party.principal_arn(), b.clone()) {
             let message = format!(
                 "parties `{a}` and `{b}` have the same principal {}, so S3 cannot tell them \
                  apart; give each its own user or role",
@@ -126,7 +138,7 @@ impl Check<'_> {
             return Err(self.source.error(ErrorKind::Conflict, raw.principal.offset, message));
         }
         for (raw, key) in raw.signers.iter().zip(&party.signers) {
-            if other.signers.iter().any(|theirs| theirs.key == key.key) {
+            if let Some(a) = known.signers.insert(key.key.clone(), b.clone()) {
                 let message = format!(
                     "parties `{a}` and `{b}` have the same signer `{}`, so either could sign for \
                      the other; remove it from one",
@@ -138,9 +150,39 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Who may assume the role, if that is said.
+    fn trust(&self, raw: &RawParty, principal: &Principal) -> Result<Option<Trust>, Error> {
+        let what = format!("party {}", shown(&raw.name.value));
+        let Some(trust) = &raw.trust else {
+            return match &raw.external_id {
+                None => Ok(None),
+                Some(id) => {
+                    let message = format!(
+                        "{what} has an `external_id` and no `trust`; say who may assume its role: \
+                         `trust = \"account\"`, or an ARN"
+                    );
+                    Err(self.source.error(ErrorKind::MissingField, id.offset, message))
+                }
+            };
+        };
+        if principal.kind() != PrincipalKind::Role {
+            let message = format!(
+                "{what} is {principal}, and nobody assumes a user; drop `trust`, or write \
+                 `principal = \"role/…\"`"
+            );
+            return Err(self.source.error(ErrorKind::Conflict, trust.offset, message));
+        }
+        let account = self.parsed(&raw.account, AccountId::parse)?;
+        let arn = self.parsed(trust, |text| Trust::arn(text, &account));
+        let principal_arn = arn.map_err(|e| e.inside(&what))?;
+        let external_id = raw.external_id.as_ref();
+        let external_id = external_id.map(|id| self.parsed(id, Trust::external_id)).transpose();
+        Ok(Some(Trust { principal_arn, external_id: external_id.map_err(|e| e.inside(&what))? }))
+    }
+
     fn lanes(
         &self,
-        raw: &[RawLane],
+        raw: &[Expanded],
         exchange: &ExchangeName,
         region: &Region,
         parties: &BTreeMap<PartyName, Party>,
@@ -149,11 +191,14 @@ impl Check<'_> {
             let message = "an exchange has one lane at least; add a table [lane.NAME]";
             return Err(self.source.error(ErrorKind::MissingField, 0, message));
         }
-        self.few("lanes", raw.len(), raw.last().map_or(0, |lane| lane.name.offset))?;
+        self.few("lanes", raw.len(), raw.last().map_or(0, |lane| lane.raw.name.offset))?;
         let mut lanes: BTreeMap<LaneName, Lane> = BTreeMap::new();
         let mut buckets: BTreeMap<BucketName, LaneName> = BTreeMap::new();
-        for raw in raw {
-            let lane = self.lane(raw, exchange, region, parties)?;
+        for Expanded { raw, each } in raw {
+            let lane = Lane { each: each.clone(), ..self.lane(raw, exchange, region, parties)? };
+            if let Some(other) = lanes.get(&lane.name) {
+                return Err(self.one_name(raw, &lane, other));
+            }
             if let Some(other) = buckets.insert(lane.bucket.clone(), lane.name.clone())
                 && let Some(other) = lanes.get(&other)
             {
@@ -162,6 +207,21 @@ impl Check<'_> {
             lanes.insert(lane.name.clone(), lane);
         }
         Ok(lanes)
+    }
+
+    /// Two tables that stand for a lane each can come to the same name.
+    fn one_name(&self, raw: &RawLane, lane: &Lane, other: &Lane) -> Error {
+        let table = |lane: &Lane| match &lane.each {
+            Some(each) => format!("`{}` for `{}`", each.lane, each.member),
+            None => format!("`{}`", lane.name),
+        };
+        let message = format!(
+            "lanes {} and {} are both called `{}`; rename one of the tables",
+            table(other),
+            table(lane),
+            lane.name
+        );
+        self.source.error(ErrorKind::Conflict, raw.name.offset, message)
     }
 
     fn one_bucket(&self, raw: &RawLane, lane: &Lane, other: &Lane) -> Error {
@@ -188,13 +248,18 @@ impl Check<'_> {
         parties: &BTreeMap<PartyName, Party>,
     ) -> Result<Lane, Error> {
         let name = self.parsed(&raw.name, LaneName::parse)?;
-        let from = self.known_party(&name, &raw.from, parties)?;
-        let to = self.receivers(&name, &raw.to, from, parties)?;
+        let (Some(from), Some(to)) = (&raw.from, &raw.to) else {
+            let message = format!("lane `{name}` lacks `from` or `to`; add it");
+            return Err(self.source.error(ErrorKind::MissingField, raw.name.offset, message));
+        };
+        let what = format!("lane `{name}`");
+        let from = self.known_party(&what, from, parties)?;
+        let to = self.receivers(&name, to, from, parties)?;
         let owner = match &raw.owner {
-            Some(owner) => self.known_party(&name, owner, parties)?,
+            Some(owner) => self.known_party(&what, owner, parties)?,
             None => from,
         };
-        let inside = |e: Error| e.inside(&format!("lane `{name}`"));
+        let inside = |e: Error| e.inside(&what);
         Ok(Lane {
             bucket: self.bucket(raw, exchange, &name, owner, region)?,
             prefix: raw
@@ -208,6 +273,7 @@ impl Check<'_> {
             expire_days: self.expire_days(&name, raw.expire_days.as_ref())?,
             write_once: raw.write_once.as_ref().is_none_or(|flag| flag.value),
             quarantine: raw.quarantine.as_ref().is_some_and(|flag| flag.value),
+            each: None,
             from: from.name.clone(),
             owner: owner.name.clone(),
             to,
@@ -215,9 +281,10 @@ impl Check<'_> {
         })
     }
 
-    fn known_party<'p>(
+    /// The party that a field of `what` names.
+    pub(crate) fn known_party<'p>(
         &self,
-        lane: &LaneName,
+        what: &str,
         raw: &At<String>,
         parties: &'p BTreeMap<PartyName, Party>,
     ) -> Result<&'p Party, Error> {
@@ -226,9 +293,12 @@ impl Check<'_> {
             let names: Vec<&str> = parties.keys().map(PartyName::as_str).collect();
             let remedy = match nearest(&raw.value, &names) {
                 Some(name) => format!("did you mean `{name}`?"),
+                None if names.len() > NAMES_SHOWN_MAX => {
+                    "add a table [party.NAME] for it".to_owned()
+                }
                 None => format!("the parties are {}", list(&names)),
             };
-            let message = format!("unknown party {} in lane `{lane}`; {remedy}", shown(&raw.value));
+            let message = format!("unknown party {} in {what}; {remedy}", shown(&raw.value));
             self.source.error(ErrorKind::Unknown, raw.offset, message)
         })
     }
@@ -241,15 +311,16 @@ impl Check<'_> {
         parties: &BTreeMap<PartyName, Party>,
     ) -> Result<Vec<PartyName>, Error> {
         let mut to: Vec<PartyName> = Vec::new();
+        let mut known = BTreeSet::new();
         for item in &raw.value {
-            let party = &self.known_party(lane, item, parties)?.name;
+            let party = &self.known_party(&format!("lane `{lane}`"), item, parties)?.name;
             if *party == from.name {
                 let message = format!(
                     "lane `{lane}` leads from `{party}` to itself; name another party in `to`"
                 );
                 return Err(self.source.error(ErrorKind::Conflict, item.offset, message));
             }
-            if to.contains(party) {
+            if !known.insert(party) {
                 let message = format!("lane `{lane}` names `{party}` twice in `to`; remove one");
                 return Err(self.source.error(ErrorKind::Conflict, item.offset, message));
             }
@@ -277,9 +348,13 @@ impl Check<'_> {
         // Names that end so belong to one account and region: nobody else can take them first.
         let name = format!("{exchange}-{lane}-{}-{region}-an", owner.account);
         BucketName::parse(&name).map_err(|_| {
+            let remedy = match &raw.each {
+                Some(_) => "shorten the exchange's, the lane's or the member's name",
+                None => "write `bucket = \"…\"`, or shorten the exchange's name",
+            };
             let message = format!(
                 "lane `{lane}` has no `bucket`, and the default name `{name}` has {} characters of \
-                 63 that S3 allows; write `bucket = \"…\"`, or shorten the exchange's name",
+                 63 that S3 allows; {remedy}",
                 name.len()
             );
             self.source.error(ErrorKind::BadValue, raw.name.offset, message)
@@ -350,7 +425,7 @@ impl Check<'_> {
     }
 
     /// Reads a value and says where it stood if it is wrong.
-    fn parsed<T>(
+    pub(crate) fn parsed<T>(
         &self,
         raw: &At<String>,
         parse: impl FnOnce(&str) -> Result<T, Error>,

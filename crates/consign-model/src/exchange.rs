@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 ///
 /// INVARIANT: every lane's `from`, `to` and `owner` are parties; `to` is not empty, has no party
 /// twice and not the sender; no two lanes share a bucket; no two parties share a principal or a
-/// signer.
+/// signer; only roles have a trust. Groups are gone: a lane for each member has become lanes.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -35,10 +35,25 @@ pub struct Party {
     pub account: AccountId,
     /// What it acts as in that account.
     pub principal: Principal,
+    /// For a role: who may assume it, if the exchange file says so and `apply` may make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
     /// Public keys that open what is sent to it; may be empty until its keys are made.
     pub recipients: Vec<PublicKey>,
     /// Public keys that check what it signs; may be empty until its keys are made.
     pub signers: Vec<PublicKey>,
+}
+
+/// Who may assume a party's role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Trust {
+    /// The ARN of a user, a role, or an account's root: whom that account's administrators choose.
+    pub principal_arn: String,
+    /// What the one who assumes must know: for a service that acts for many customers, so that
+    /// none of them can send it to another's role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// A one-way path from one party to one or more others.
@@ -47,6 +62,9 @@ pub struct Party {
 pub struct Lane {
     /// Its name in this exchange.
     pub name: LaneName,
+    /// The table this lane was written as, if that stands for a lane per member of a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub each: Option<Each>,
     /// Who sends.
     pub from: PartyName,
     /// Who receives: at least one, in the file's order.
@@ -69,6 +87,19 @@ pub struct Lane {
     pub write_once: bool,
     /// Whether what arrives is held back until it has been released.
     pub quarantine: bool,
+}
+
+/// One of the lanes between a hub and each member of a group: `results-clinic-a`, written as
+/// `[lane.results] each = "partners"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Each {
+    /// The name of the table: `results`.
+    pub lane: LaneName,
+    /// The end that all its lanes share.
+    pub hub: PartyName,
+    /// The other end of this one.
+    pub member: PartyName,
 }
 
 /// Encryption by S3 of what it stores.

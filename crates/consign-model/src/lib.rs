@@ -16,6 +16,7 @@ mod date;
 mod digest;
 mod error;
 mod exchange;
+mod group;
 mod id;
 mod manifest;
 mod name;
@@ -30,7 +31,7 @@ mod template;
 pub use date::{Date, Timestamp};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Place};
-pub use exchange::{AtRest, Exchange, Lane, Party, Seal, Writer};
+pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};
 pub use id::{ChainId, ConsignmentId};
 pub use manifest::{
     Addressee, FORMAT, Limits, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX,
@@ -41,4 +42,4 @@ pub use object_name::ObjectName;
 pub use path::RelativePath;
 pub use principal::{Principal, PrincipalKind};
 pub use public_key::PublicKey;
-pub use template::{TemplateParty, TwoWay, two_way_template};
+pub use template::{Hub, TemplateParty, TwoWay, hub_template, two_way_template};

@@ -1,7 +1,7 @@
 //! The AWS principal a party acts as: a user or a role of its account.
 
 use crate::name::shown;
-use crate::{AccountId, Error, ErrorKind};
+use crate::{AccountId, Error, ErrorKind, Trust};
 use serde::Serialize;
 use std::fmt;
 
@@ -99,6 +99,44 @@ impl fmt::Display for Principal {
             PrincipalKind::Role => "role",
         };
         write!(f, "{kind}{}{}", self.path, self.name)
+    }
+}
+
+impl Trust {
+    /// `account` (whom the administrators of the party's own account choose) or an ARN of a user,
+    /// a role or an account's root.
+    pub(crate) fn arn(text: &str, account: &AccountId) -> Result<String, Error> {
+        if text == "account" {
+            return Ok(format!("arn:aws:iam::{account}:root"));
+        }
+        let bad = || {
+            let message = format!(
+                "`trust` is {}; it is `account`, or the ARN of a user, a role or an account's root, \
+                 as in \"arn:aws:iam::222222222222:role/transfer\"",
+                shown(text)
+            );
+            Error::new(ErrorKind::BadValue, message)
+        };
+        let local = text.strip_prefix("arn:aws:iam::").ok_or_else(bad)?;
+        let (account, local) = local.split_once(':').ok_or_else(bad)?;
+        let account = AccountId::parse(account).map_err(|_| bad())?;
+        if local != "root" {
+            Principal::parse(text, &account).map_err(|_| bad())?;
+        }
+        Ok(text.to_owned())
+    }
+
+    /// By the rules of `sts:ExternalId`.
+    pub(crate) fn external_id(text: &str) -> Result<String, Error> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+        if (2..=1224).contains(&text.len()) && text.bytes().all(plain) {
+            return Ok(text.to_owned());
+        }
+        let message = format!(
+            "`external_id` is {}; it has 2 to 1224 letters, digits and _+=,.@:/-",
+            shown(text)
+        );
+        Err(Error::new(ErrorKind::BadValue, message))
     }
 }
 

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 /// More text than this is not an exchange file.
-const FILE_BYTES_MAX: usize = 1 << 20;
+const FILE_BYTES_MAX: usize = 16 << 20;
 
 /// A value and where it began in the text, in bytes.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct RawExchange {
     pub(crate) name: At<String>,
     pub(crate) region: At<String>,
     pub(crate) parties: Vec<RawParty>,
+    pub(crate) groups: Vec<RawGroup>,
     pub(crate) lanes: Vec<RawLane>,
 }
 
@@ -33,8 +34,16 @@ pub(crate) struct RawParty {
     pub(crate) name: At<String>,
     pub(crate) account: At<String>,
     pub(crate) principal: At<String>,
+    pub(crate) trust: Option<At<String>>,
+    pub(crate) external_id: Option<At<String>>,
     pub(crate) recipients: Vec<RawKey>,
     pub(crate) signers: Vec<RawKey>,
+}
+
+/// A `[group.NAME]` table.
+pub(crate) struct RawGroup {
+    pub(crate) name: At<String>,
+    pub(crate) members: At<Vec<At<String>>>,
 }
 
 /// An entry of `recipients` or `signers`: a text or a table.
@@ -44,11 +53,13 @@ pub(crate) struct RawKey {
     pub(crate) not_after: Option<At<Date>>,
 }
 
-/// A `[lane.NAME]` table.
+/// A `[lane.NAME]` table: one lane, or with `each` one for every member of a group.
+#[derive(Clone)]
 pub(crate) struct RawLane {
     pub(crate) name: At<String>,
-    pub(crate) from: At<String>,
-    pub(crate) to: At<Vec<At<String>>>,
+    pub(crate) each: Option<At<String>>,
+    pub(crate) from: Option<At<String>>,
+    pub(crate) to: Option<At<Vec<At<String>>>>,
     pub(crate) owner: Option<At<String>>,
     pub(crate) bucket: Option<At<String>>,
     pub(crate) prefix: Option<At<String>>,
@@ -65,7 +76,7 @@ pub(crate) fn read(text: &str, file: &str) -> Result<RawExchange, Error> {
     let source = Source { text, file };
     if text.len() > FILE_BYTES_MAX {
         let message =
-            format!("this file has {} bytes; an exchange file has 1 MiB at most", text.len());
+            format!("this file has {} bytes; an exchange file has 16 MiB at most", text.len());
         return Err(source.error(ErrorKind::Limit, 0, message));
     }
     let document = DeTable::parse(text).map_err(|error| {
@@ -87,28 +98,37 @@ fn read_exchange(table: &Table) -> Result<RawExchange, Error> {
         );
         return Err(table.source.error(ErrorKind::Version, version.offset, message));
     }
-    table.knows(&["version", "exchange", "region", "party", "lane"])?;
+    table.knows(&["version", "exchange", "region", "party", "group", "lane"])?;
     Ok(RawExchange {
         name: table.required("exchange", Table::string)?,
         region: table.required("region", Table::string)?,
         parties: table.tables("party", read_party)?,
+        groups: table.tables("group", read_group)?,
         lanes: table.tables("lane", read_lane)?,
     })
 }
 
 fn read_party(name: At<String>, table: &Table) -> Result<RawParty, Error> {
-    table.knows(&["account", "principal", "recipients", "signers"])?;
+    table.knows(&["account", "principal", "trust", "external_id", "recipients", "signers"])?;
     Ok(RawParty {
         name,
         account: table.required("account", Table::string)?,
         principal: table.required("principal", Table::string)?,
+        trust: table.optional("trust", Table::string)?,
+        external_id: table.optional("external_id", Table::string)?,
         recipients: table.keys("recipients")?,
         signers: table.keys("signers")?,
     })
 }
 
+fn read_group(name: At<String>, table: &Table) -> Result<RawGroup, Error> {
+    table.knows(&["members"])?;
+    Ok(RawGroup { name, members: table.required("members", Table::strings)? })
+}
+
 fn read_lane(name: At<String>, table: &Table) -> Result<RawLane, Error> {
     table.knows(&[
+        "each",
         "from",
         "to",
         "owner",
@@ -121,10 +141,20 @@ fn read_lane(name: At<String>, table: &Table) -> Result<RawLane, Error> {
         "write_once",
         "quarantine",
     ])?;
+    // A lane for each member of a group says one end; the other is the member.
+    let each = table.optional("each", Table::string)?;
+    let (from, to) = match each {
+        Some(_) => (table.optional("from", Table::string)?, table.optional("to", Table::strings)?),
+        None => (
+            Some(table.required("from", Table::string)?),
+            Some(table.required("to", Table::strings)?),
+        ),
+    };
     Ok(RawLane {
         name,
-        from: table.required("from", Table::string)?,
-        to: table.required("to", Table::strings)?,
+        each,
+        from,
+        to,
         owner: table.optional("owner", Table::string)?,
         bucket: table.optional("bucket", Table::string)?,
         prefix: table.optional("prefix", Table::string)?,

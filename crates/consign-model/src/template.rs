@@ -90,6 +90,76 @@ owner = "{a}"
     )
 }
 
+/// What the hub template is filled with.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    /// The exchange's name.
+    pub exchange: ExchangeName,
+    /// Where buckets and keys will be.
+    pub region: Region,
+    /// The party in the middle, which owns all buckets and keys.
+    pub hub: TemplateParty,
+    /// Its partners.
+    pub partners: Vec<TemplateParty>,
+}
+
+/// An exchange file for a hub and its partners: `results-PARTNER` leads from the hub to each,
+/// `orders-PARTNER` back. It has no keys yet.
+#[must_use]
+pub fn hub_template(template: &Hub) -> String {
+    let Hub { exchange, region, hub, partners } = template;
+    let party = |party: &TemplateParty| {
+        let TemplateParty { name, account, principal } = party;
+        format!(
+            r#"[party.{name}]
+account = "{account}"
+principal = "{principal}"
+recipients = []
+signers = []
+
+"#
+        )
+    };
+    let all: String = std::iter::once(hub).chain(partners).map(party).collect();
+    let members: String =
+        partners.iter().map(|partner| format!("    \"{}\",\n", partner.name)).collect();
+    let hub = &hub.name;
+    format!(
+        r#"# A hub and its partners. This file holds no secret: give it to every party, and keep it where
+# changes are reviewed. A new partner is a table [party.NAME] and a line in the group; then `consign
+# plan` shows that it gains its own lanes and nobody else gains anything.
+version = 1
+exchange = "{exchange}"
+region = "{region}"
+
+# A party acts in its AWS account as one user or role. Its public keys are added below by
+#     consign keys new NAME
+{all}# Every partner has its own lanes, each with its own bucket and its own KMS key: partners never
+# share a policy, a key or a listing, and none can see who else there is.
+[group.partners]
+members = [
+{members}]
+
+# Stands for a lane results-PARTNER to each of them.
+[lane.results]
+each = "partners"
+from = "{hub}"
+
+# Stands for a lane orders-PARTNER from each of them.
+[lane.orders]
+each = "partners"
+to = ["{hub}"]
+# What follows may be left out; these are the defaults.
+# owner = "{hub}"
+# at_rest = "sse-kms"     # how S3 encrypts: sse-kms, dsse-kms, sse-s3, sse-c
+# seal = "age"            # how the sender encrypts: age, openpgp, s3ec, none
+# writer = "multipart"    # encrypt-only: single requests, the writer has no kms:Decrypt
+# expire_days = 30        # when what was sent is deleted
+# write_once = true       # a delivered object cannot be overwritten
+"#
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +203,32 @@ mod tests {
 
         let error = plain.check_ready_to_send(&lane, today).expect_err("no keys yet");
         assert_eq!(error.hint().as_deref(), Some("consign keys new acme"));
+    }
+
+    #[test]
+    fn the_hub_template_reads_back() {
+        let party = |name: &str, account: &str| TemplateParty::new(name, account).expect("a party");
+        let text = hub_template(&Hub {
+            exchange: ExchangeName::parse("acme").expect("a name"),
+            region: Region::parse("eu-west-1").expect("a region"),
+            hub: party("lab", "111111111111"),
+            partners: vec![party("clinic-a", "222222222222"), party("clinic-b", "333333333333")],
+        });
+        let today = Date::parse("2026-11-21").expect("a day");
+        let exchange = Exchange::parse(&text, "exchange.toml", today).expect("the template");
+        let lanes: Vec<String> = exchange
+            .lanes
+            .values()
+            .map(|lane| format!("{} {}>{} {}", lane.name, lane.from, lane.to[0], lane.owner))
+            .collect();
+        assert_eq!(
+            lanes,
+            [
+                "orders-clinic-a clinic-a>lab lab",
+                "orders-clinic-b clinic-b>lab lab",
+                "results-clinic-a lab>clinic-a lab",
+                "results-clinic-b lab>clinic-b lab",
+            ]
+        );
     }
 }

@@ -1,13 +1,17 @@
 //! `consign init`: writes a commented exchange file.
 
-use consign_model::{ExchangeName, Region, TemplateParty, TwoWay, two_way_template};
+use consign_model::{
+    ExchangeName, Hub, Region, TemplateParty, TwoWay, hub_template, two_way_template,
+};
 
 use crate::args::{InitArgs, Template};
 use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 
-const DEFAULT_PARTIES: [&str; 2] = ["acme=111111111111", "globex=222222222222"];
+const TWO_PARTIES: [&str; 2] = ["acme=111111111111", "globex=222222222222"];
+const HUB_PARTIES: [&str; 3] =
+    ["lab=111111111111", "clinic-a=222222222222", "clinic-b=333333333333"];
 
 /// Writes the file that `--exchange` names, unless it exists.
 pub(crate) fn run(
@@ -15,8 +19,10 @@ pub(crate) fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    let Template::TwoWay = args.template;
-    let text = two_way_template(&two_way(args, settings)?);
+    let text = match args.template {
+        Template::TwoWay => two_way_template(&two_way(args, settings)?),
+        Template::Hub => hub_template(&hub(args, settings)?),
+    };
     let path = &settings.exchange_file;
     super::files::write_new(path, text.as_bytes(), super::files::PUBLIC).map_err(|e| {
         let error = CommandError::usage(format!("cannot write {}", path.display())).caused_by(e);
@@ -35,7 +41,7 @@ pub(crate) fn run(
 
 fn two_way(args: &InitArgs, settings: &Settings) -> Result<TwoWay, CommandError> {
     let given: Vec<&str> = match args.parties.len() {
-        0 => DEFAULT_PARTIES.to_vec(),
+        0 => TWO_PARTIES.to_vec(),
         2 => args.parties.iter().map(String::as_str).collect(),
         n => {
             return Err(CommandError::usage(format!(
@@ -50,9 +56,33 @@ fn two_way(args: &InitArgs, settings: &Settings) -> Result<TwoWay, CommandError>
     let name = args.name.clone().unwrap_or_else(|| format!("{}-{}", first.name, second.name));
     Ok(TwoWay {
         exchange: ExchangeName::parse(&name)?,
-        region: Region::parse(settings.region.as_deref().unwrap_or("eu-west-1"))?,
+        region: region(settings)?,
         parties: [first, second],
     })
+}
+
+fn hub(args: &InitArgs, settings: &Settings) -> Result<Hub, CommandError> {
+    let given: Vec<&str> = match args.parties.len() {
+        0 => HUB_PARTIES.to_vec(),
+        1 => {
+            return Err(CommandError::usage("a hub has one partner at least")
+                .hint("give --party NAME=ACCOUNT for the hub, then for each partner"));
+        }
+        _ => args.parties.iter().map(String::as_str).collect(),
+    };
+    let mut parties = given.iter().map(|text| party(text)).collect::<Result<Vec<_>, _>>()?;
+    let hub = parties.remove(0);
+    let name = args.name.clone().unwrap_or_else(|| hub.name.to_string());
+    Ok(Hub {
+        exchange: ExchangeName::parse(&name)?,
+        region: region(settings)?,
+        hub,
+        partners: parties,
+    })
+}
+
+fn region(settings: &Settings) -> Result<Region, CommandError> {
+    Ok(Region::parse(settings.region.as_deref().unwrap_or("eu-west-1"))?)
 }
 
 fn party(text: &str) -> Result<TemplateParty, CommandError> {
