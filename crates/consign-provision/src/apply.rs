@@ -10,7 +10,7 @@ use crate::hands::Hands;
 use crate::observe::{LIFECYCLE_RULE, observe};
 use crate::observed::{Encryption, Lifecycle};
 use crate::plan::{Action, Left, PLAN_VERSION, Plan, Step, fingerprint, hex};
-use consign_cloud::iam::Holder;
+use consign_cloud::iam::{CreateRole, Holder};
 use consign_cloud::kms::CreateKey;
 use consign_cloud::s3::bucket::{
     BucketAlgorithm, BucketEncryption, CreateBucket, LifecycleRule, Ownership, PublicAccessBlock,
@@ -128,6 +128,20 @@ impl Doing {
                     _ => {}
                 }
             }
+            Action::CreateRole { path, name, trust, tags } => {
+                let create = CreateRole {
+                    path: path.clone(),
+                    name: name.clone(),
+                    trust_policy: trust.clone(),
+                    description: String::new(),
+                    tags: tags.clone(),
+                };
+                match iam.create_role(&create).await {
+                    Err(error) if error.kind() != CloudErrorKind::Conflict => Err(error)?,
+                    _ => {}
+                }
+            }
+            Action::PutTrust { role, trust } => iam.put_trust_policy(role, trust).await?,
             Action::CreateKey { lane, stand_in, policy, description, tags } => {
                 let (policy, description) = (policy.clone(), description.clone());
                 let key =
@@ -145,6 +159,7 @@ impl Doing {
             Action::PutKeyPolicy { key, policy } => {
                 kms.put_key_policy(self.key(key), policy).await?;
             }
+            Action::TagKey { key, tags } => kms.tag_key(self.key(key), tags).await?,
             Action::CreateBucket { bucket, account_regional } => {
                 let create = CreateBucket {
                     bucket: bucket.clone(),
@@ -202,6 +217,7 @@ impl Doing {
                 }
                 iam.delete_user(name).await?;
             }
+            Action::DeleteRole { name } => iam.delete_role(name).await?,
         }
         Ok(())
     }

@@ -6,10 +6,10 @@
 
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
-use crate::policies::{Grants, bucket, identity, key, limits};
+use crate::policies::{Grants, bucket, identity, key, limits, trust};
 use consign_model::{
-    AccountId, AtRest, BucketName, Exchange, ExchangeName, Lane, LaneName, Party, PartyName,
-    Principal, PrincipalKind, Region, Writer,
+    AccountId, AtRest, BucketName, Each, Exchange, ExchangeName, Lane, LaneName, Party, PartyName,
+    Principal, PrincipalKind, Region, Trust, Writer,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,6 +59,8 @@ pub struct DesiredLane {
     pub exchange: ExchangeName,
     /// The lane.
     pub name: LaneName,
+    /// The hub and the member, if it is one of the lanes of a hub.
+    pub each: Option<Each>,
     /// The region of bucket and key.
     pub region: Region,
     /// The account that holds bucket and key.
@@ -96,6 +98,8 @@ pub struct DesiredParty {
     pub principal: Principal,
     /// The same as an ARN.
     pub arn: String,
+    /// For a role: who may assume it, if `apply` may make it.
+    pub trust: Option<Trust>,
     /// Lanes it writes to.
     pub writes: Vec<LaneName>,
     /// Lanes it reads from.
@@ -149,11 +153,21 @@ impl Desired {
             .values()
             .map(|lane| Ok((lane.name.clone(), DesiredLane::of(exchange, lane)?)))
             .collect::<Result<_, Error>>()?;
-        let parties = exchange
+        let mut parties: BTreeMap<PartyName, DesiredParty> = exchange
             .parties
             .values()
-            .map(|party| (party.name.clone(), DesiredParty::of(exchange, party)))
+            .map(|party| (party.name.clone(), DesiredParty::of(party)))
             .collect();
+        for lane in exchange.lanes.values() {
+            if let Some(writer) = parties.get_mut(&lane.from) {
+                writer.writes.push(lane.name.clone());
+            }
+            for reader in &lane.to {
+                if let Some(reader) = parties.get_mut(reader) {
+                    reader.reads.push(lane.name.clone());
+                }
+            }
+        }
         let desired = Desired {
             exchange: exchange.name.clone(),
             digest: exchange.digest(),
@@ -182,10 +196,15 @@ impl Desired {
             .collect()
     }
 
-    /// The inline policy of a party's principal; `None` for a party on no lane.
+    /// The inline policy of a party's principal; `None` for a party that needs none.
+    ///
+    /// A hub's lanes in its own account are left out: there the bucket and key policies, which
+    /// name its principal, grant by themselves. So the hub's policy does not grow with its
+    /// partners, and needs no wildcard that could match a bucket of somebody else.
     pub fn identity_policy(&self, party: &DesiredParty, keys: &Keys) -> Option<Document> {
         let with_keys = |names: &[LaneName]| -> Vec<_> {
             let lanes = names.iter().filter_map(|name| self.lanes.get(name));
+            let lanes = lanes.filter(|lane| !lane.is_granted_by_its_owner(party));
             lanes.map(|lane| (lane, keys.get(&lane.name))).collect()
         };
         identity::policy(&with_keys(&party.writes), &with_keys(&party.reads))
@@ -196,8 +215,8 @@ impl Desired {
         format!("consign-{}", self.exchange)
     }
 
-    /// What a user that this exchange creates carries.
-    pub fn user_tags(&self) -> BTreeMap<String, String> {
+    /// What a user or role that this exchange creates carries.
+    pub fn principal_tags(&self) -> BTreeMap<String, String> {
         BTreeMap::from([(TAG_EXCHANGE.to_owned(), self.exchange.to_string())])
     }
 
@@ -219,6 +238,9 @@ impl Desired {
         for party in self.parties.values() {
             if let Some(document) = self.identity_policy(party, &keys) {
                 documents.insert(format!("identity-{}.json", party.name), document);
+            }
+            if let Some(document) = party.trust_policy() {
+                documents.insert(format!("trust-{}.json", party.name), document);
             }
         }
         documents
@@ -268,9 +290,11 @@ impl Desired {
                     limits::USER_INLINE_BYTES,
                     "let the party act as a role, which may carry 10,240 characters",
                 ),
-                PrincipalKind::Role => {
-                    (limits::ROLE_INLINE_BYTES, "spread the lanes over several exchanges")
-                }
+                PrincipalKind::Role => (
+                    limits::ROLE_INLINE_BYTES,
+                    "spread the lanes over several exchanges, or let this party own its lanes and \
+                     write them with `each`",
+                ),
             };
             check_size(&what, &policy, limit, hint)?;
         }
@@ -307,6 +331,7 @@ impl DesiredLane {
         Ok(DesiredLane {
             exchange: exchange.name.clone(),
             name: lane.name.clone(),
+            each: lane.each.clone(),
             region: exchange.region.clone(),
             owner: holder(&lane.owner)?.account,
             owner_party: lane.owner.clone(),
@@ -320,6 +345,13 @@ impl DesiredLane {
             readers: lane.to.iter().map(holder).collect::<Result<_, _>>()?,
             key_alias: lane.key_alias(exchange),
         })
+    }
+
+    /// Whether bucket and key grant `party` by themselves what the lane declares: it is the hub of
+    /// this lane and owns it.
+    pub fn is_granted_by_its_owner(&self, party: &DesiredParty) -> bool {
+        let is_hub = self.each.as_ref().is_some_and(|each| each.hub == party.name);
+        is_hub && self.owner == party.account
     }
 
     /// Whether the lane has a KMS key of its own.
@@ -392,24 +424,31 @@ impl DesiredLane {
 }
 
 impl DesiredParty {
-    fn of(exchange: &Exchange, party: &Party) -> DesiredParty {
-        let lanes = |on: &dyn Fn(&Lane) -> bool| {
-            let lanes = exchange.lanes.values().filter(|lane| on(lane));
-            lanes.map(|lane| lane.name.clone()).collect()
-        };
+    fn of(party: &Party) -> DesiredParty {
         DesiredParty {
             name: party.name.clone(),
             account: party.account.clone(),
             principal: party.principal.clone(),
             arn: party.principal.arn(&party.account),
-            writes: lanes(&|lane| lane.from == party.name),
-            reads: lanes(&|lane| lane.to.contains(&party.name)),
+            trust: party.trust.clone(),
+            writes: Vec::new(),
+            reads: Vec::new(),
         }
     }
 
-    /// Whether the principal is a user, which `apply` may create; a role needs somebody to say
-    /// who may assume it.
+    /// Whether the principal is a user.
     pub fn is_user(&self) -> bool {
         self.principal.kind() == PrincipalKind::User
+    }
+
+    /// Whether `apply` may make the principal: a user, or a role of which the exchange file says
+    /// who may assume it.
+    pub fn can_be_made(&self) -> bool {
+        self.is_user() || self.trust.is_some()
+    }
+
+    /// Who may assume the role, if the exchange file says so.
+    pub fn trust_policy(&self) -> Option<Document> {
+        self.trust.as_ref().map(trust::policy)
     }
 }

@@ -5,13 +5,14 @@
 //! anywhere stops it with access revoked and everything else in place. Keys wait the longest
 //! time KMS offers, because what they encrypted dies with them.
 
-use crate::desired::{Desired, DesiredLane, KEY_DELETION_DAYS, TAG_EXCHANGE};
+use crate::desired::{Desired, DesiredLane, KEY_DELETION_DAYS};
 use crate::document::same_meaning;
 use crate::error::Error;
 use crate::observed::{KeyState, Observed, Sight};
 use crate::plan::{Action, Change, Plan, Purpose};
 use crate::planner::{Planner, check_ours};
 use crate::policies::{Grants, bucket, key};
+use crate::principals::is_ours;
 use std::collections::BTreeMap;
 
 /// What to do so that nothing of `desired` remains where we have hands.
@@ -33,7 +34,7 @@ pub fn plan_destroy(desired: &Desired, observed: &Observed) -> Result<Plan, Erro
     for lane in desired.lanes.values() {
         delete(&mut planner, lane);
     }
-    delete_users(&mut planner);
+    delete_principals(&mut planner);
     Ok(planner.finish(Purpose::Destroy))
 }
 
@@ -131,15 +132,21 @@ fn delete(planner: &mut Planner<'_>, lane: &DesiredLane) {
     }
 }
 
-/// Only users that this exchange created.
-fn delete_users(planner: &mut Planner<'_>) {
+/// Only users and roles that this exchange created.
+fn delete_principals(planner: &mut Planner<'_>) {
     let (desired, observed) = (planner.desired, planner.observed);
-    for party in desired.parties.values().filter(|party| party.is_user()) {
+    for party in desired.parties.values() {
         let Some(Sight::Present(seen)) = observed.parties.get(&party.name) else { continue };
-        if seen.tags.get(TAG_EXCHANGE).map(String::as_str) == Some(desired.exchange.as_ref()) {
-            let words = format!("delete {} and its access keys", party.principal);
+        if is_ours(desired, seen) {
             let name = party.principal.name().to_owned();
-            planner.step(&party.account, Change::Remove, words, Action::DeleteUser { name });
+            let (words, action) = match party.is_user() {
+                true => (
+                    format!("delete {} and its access keys", party.principal),
+                    Action::DeleteUser { name },
+                ),
+                false => (format!("delete {}", party.principal), Action::DeleteRole { name }),
+            };
+            planner.step(&party.account, Change::Remove, words, action);
         } else {
             planner.keep(format!("{} was not made by this exchange", party.principal));
         }

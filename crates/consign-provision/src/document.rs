@@ -65,6 +65,8 @@ pub struct Statement {
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<Principals>,
     action: Strings,
+    // A trust policy names no resource: it is attached to it.
+    #[serde(skip_serializing_if = "Strings::is_empty")]
     resource: Strings,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     condition: BTreeMap<String, BTreeMap<String, Strings>>,
@@ -158,6 +160,10 @@ impl Serialize for Principals {
 struct Strings(Vec<String>);
 
 impl Strings {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn of<S: AsRef<str>>(values: &[S]) -> Strings {
         Strings(values.iter().map(|value| value.as_ref().to_owned()).collect())
     }

@@ -42,6 +42,13 @@ impl Hands {
         self
     }
 
+    /// Only those for this account: one party's half.
+    #[must_use]
+    pub fn only(mut self, account: &AccountId) -> Hands {
+        self.clouds.retain(|known, _| known == account);
+        self
+    }
+
     /// The credentials for an account.
     pub fn in_account(&self, account: &AccountId) -> Option<&Cloud> {
         self.clouds.get(account)

@@ -31,6 +31,7 @@ pub mod observed;
 pub mod plan;
 mod planner;
 pub mod policies;
+mod principals;
 pub mod prove;
 
 pub use apply::{Applied, Watch, apply};
@@ -44,5 +45,5 @@ pub use matrix::{Operation, Subject};
 pub use observe::observe;
 pub use observed::Observed;
 pub use plan::{Plan, Step};
-pub use planner::plan;
+pub use planner::{plan, plan_adopting};
 pub use prove::{Documents, Proof, prove};

@@ -178,7 +178,8 @@ async fn observe_principal(
         ));
     }
     let policy = iam.get_policy(holder(party), policy_name).await.map_err(failed)?;
-    Ok(Sight::Present(ObservedPrincipal { tags: found.tags, policy }))
+    let (tags, trust) = (found.tags, found.trust_policy);
+    Ok(Sight::Present(ObservedPrincipal { tags, policy, trust }))
 }
 
 fn holder(party: &DesiredParty) -> Holder<'_> {

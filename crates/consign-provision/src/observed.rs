@@ -129,6 +129,8 @@ pub struct ObservedPrincipal {
     pub tags: BTreeMap<String, String>,
     /// This exchange's inline policy on it.
     pub policy: Option<String>,
+    /// For a role: who may assume it.
+    pub trust: Option<String>,
 }
 
 impl Observed {

@@ -35,6 +35,8 @@ pub struct Plan {
     pub left: Vec<Left>,
     /// Who gains and who loses what.
     pub effects: Vec<Effect>,
+    /// What somebody should look at before anything else, in words.
+    pub alarms: Vec<String>,
 }
 
 /// What a plan is for.
@@ -83,6 +85,16 @@ pub enum Action {
         name: String,
         tags: BTreeMap<String, String>,
     },
+    CreateRole {
+        path: String,
+        name: String,
+        trust: String,
+        tags: BTreeMap<String, String>,
+    },
+    PutTrust {
+        role: String,
+        trust: String,
+    },
     CreateKey {
         lane: LaneName,
         stand_in: KeyArn,
@@ -106,6 +118,10 @@ pub enum Action {
     PutKeyPolicy {
         key: KeyArn,
         policy: String,
+    },
+    TagKey {
+        key: KeyArn,
+        tags: BTreeMap<String, String>,
     },
     CreateBucket {
         bucket: String,
@@ -163,6 +179,9 @@ pub enum Action {
     DeleteUser {
         name: String,
     },
+    DeleteRole {
+        name: String,
+    },
 }
 
 /// Something that has to be done elsewhere, by somebody with other credentials.
@@ -184,9 +203,12 @@ impl Plan {
         self.steps.is_empty()
     }
 
-    /// Whether it lets somebody do something he could not do before.
+    /// Whether somebody gains something on a lane that was open already, or may become a party's
+    /// role who could not before. Opening a lane that is new, or was closed, to its declared
+    /// parties is what applying means.
     pub fn widens(&self) -> bool {
-        self.effects.iter().any(|effect| !effect.gains.is_empty())
+        let gains = self.effects.iter().any(|it| it.was_open && !it.gains.is_empty());
+        gains || self.steps.iter().any(|it| matches!(it.action, Action::PutTrust { .. }))
     }
 }
 
@@ -215,7 +237,7 @@ impl fmt::Display for Step {
     }
 }
 
-pub(crate) const PLAN_VERSION: u32 = 1;
+pub(crate) const PLAN_VERSION: u32 = 2;
 
 /// The digest of what was seen.
 pub(crate) fn fingerprint(observed: &Observed) -> String {

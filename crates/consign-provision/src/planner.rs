@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is pure. Its order never opens anything early:
 //!
-//! 1. users that the exchange creates, keys and buckets in their closed state (nobody touches
+//! 1. users and roles that the exchange creates, keys and buckets in their closed state (nobody touches
 //!    data), their settings;
 //! 2. bucket policies with grants, key policies with grants, identity policies.
 
@@ -18,18 +18,30 @@ use crate::observed::{
 };
 use crate::plan::{Action, Change, Left, PLAN_VERSION, Plan, Purpose, Step, fingerprint, hex};
 use crate::policies::{Grants, bucket, key};
-use consign_model::{AccountId, AtRest, PartyName};
-use std::collections::BTreeMap;
+use consign_model::{AccountId, AtRest, LaneName, PartyName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What to do so that `observed` becomes `desired`.
 ///
 /// # Errors
 /// [`ErrorKind::NotOurs`] if a bucket, key or alias of a name we need belongs to somebody else.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Error> {
+    plan_adopting(desired, observed, &BTreeSet::new())
+}
+
+/// The same, taking over buckets and keys of these lanes that carry no ownership tags. What
+/// carries another exchange's tags is refused all the same.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_adopting(
+    desired: &Desired,
+    observed: &Observed,
+    adopted: &BTreeSet<LaneName>,
+) -> Result<Plan, Error> {
     let mut planner = Planner::new(desired, observed);
-    for party in desired.parties.values() {
-        planner.principal(party);
-    }
+    planner.adopted = adopted.clone();
+    planner.principals();
     for lane in desired.lanes.values() {
         planner.closed_lane(lane)?;
     }
@@ -38,6 +50,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, Error> {
     }
     for party in desired.parties.values() {
         planner.identity(party);
+    }
+    for lane in desired.lanes.values() {
+        planner.dangling(lane);
     }
     Ok(planner.finish(Purpose::Apply))
 }
@@ -49,6 +64,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) steps: Vec<Step>,
     kept: Vec<String>,
     left: Vec<Left>,
+    pub(crate) alarms: Vec<String>,
+    adopted: BTreeSet<LaneName>,
 }
 
 static HIDDEN: ObservedLane = ObservedLane { bucket: Sight::Hidden, key: Sight::Hidden };
@@ -56,7 +73,9 @@ static HIDDEN: ObservedLane = ObservedLane { bucket: Sight::Hidden, key: Sight::
 impl<'a> Planner<'a> {
     pub(crate) fn new(desired: &'a Desired, observed: &'a Observed) -> Planner<'a> {
         let keys = desired.complete(&observed.keys());
-        Planner { desired, observed, keys, steps: Vec::new(), kept: Vec::new(), left: Vec::new() }
+        let (steps, kept, left) = (Vec::new(), Vec::new(), Vec::new());
+        let (alarms, adopted) = (Vec::new(), BTreeSet::new());
+        Planner { desired, observed, keys, steps, kept, left, alarms, adopted }
     }
 
     pub(crate) fn finish(self, purpose: Purpose) -> Plan {
@@ -76,6 +95,7 @@ impl<'a> Planner<'a> {
             kept: self.kept,
             left: self.left,
             effects,
+            alarms: self.alarms,
         }
     }
 
@@ -108,31 +128,9 @@ impl<'a> Planner<'a> {
         self.left.push(Left { party, account, words, documents });
     }
 
-    /// Users are created before any policy names them: AWS refuses a policy whose principal does
-    /// not exist. Roles are not ours to make, because only their owner knows who may assume them.
-    fn principal(&mut self, party: &DesiredParty) {
-        let principal = &party.principal;
-        match self.observed.parties.get(&party.name) {
-            Some(Sight::Present(_)) => self.keep(format!("{principal} in {}", party.account)),
-            Some(Sight::Absent) if party.is_user() => {
-                let action = Action::CreateUser {
-                    path: principal.path().to_owned(),
-                    name: principal.name().to_owned(),
-                    tags: self.desired.user_tags(),
-                };
-                let words = format!("create {principal} for party `{}`", party.name);
-                self.step(&party.account, Change::Create, words, action);
-            }
-            Some(Sight::Absent) => {
-                let words = format!(
-                    "create {principal} in account {}, with a trust policy for those who may act \
-                     for `{}`; then apply again",
-                    party.account, party.name
-                );
-                self.leave(&party.name, &party.account, words, BTreeMap::new());
-            }
-            Some(Sight::Hidden) | None => {}
-        }
+    /// Whether the untagged thing may be taken over.
+    fn adopts(&self, lane: &DesiredLane, tags: &BTreeMap<String, String>) -> bool {
+        self.adopted.contains(&lane.name) && ownership(tags, &lane.tags()) == Ownership::Unmarked
     }
 
     fn closed_lane(&mut self, lane: &DesiredLane) -> Result<(), Error> {
@@ -194,7 +192,13 @@ impl<'a> Planner<'a> {
         if self.seen(lane).bucket == Sight::Hidden {
             return Ok(());
         }
-        check_ours("key", &lane.key_alias, &key.tags, lane)?;
+        if self.adopts(lane, &key.tags) {
+            let words = format!("adopt the key {}", lane.key_alias);
+            let action = Action::TagKey { key: key.arn.clone(), tags: lane.tags() };
+            self.step(&lane.owner, Change::Change, words, action);
+        } else {
+            check_ours("key", &lane.key_alias, &key.tags, lane)?;
+        }
         if key.state == KeyState::PendingDeletion {
             let words = format!("cancel the deletion of the key of lane `{}`", lane.name);
             let action = Action::CancelKeyDeletion { key: key.arn.clone() };
@@ -239,7 +243,7 @@ impl<'a> Planner<'a> {
         // interrupted before it could tag: it grants nothing, and we own the account it is in.
         let untouched =
             bucket.tags.is_empty() && bucket.policy.is_none() && bucket.lifecycle.is_none();
-        if !untouched {
+        if !untouched && !self.adopts(lane, &bucket.tags) {
             check_ours("bucket", lane.bucket.as_ref(), &bucket.tags, lane)?;
         }
         let before = self.steps.len();
@@ -345,13 +349,15 @@ impl<'a> Planner<'a> {
         let parties = std::iter::once(&lane.writer).chain(&lane.readers);
         let mut parties = parties.filter_map(|holder| self.desired.parties.get(&holder.party));
         let missing = parties.find(|party| {
-            !party.is_user() && self.observed.parties.get(&party.name) == Some(&Sight::Absent)
+            !party.can_be_made() && self.observed.parties.get(&party.name) == Some(&Sight::Absent)
         });
         missing.map(|party| format!("{} in {}", party.principal, party.account))
     }
 
     fn identity(&mut self, party: &DesiredParty) {
-        let Some(policy) = self.desired.identity_policy(party, &self.keys) else { return };
+        let Some(policy) = self.desired.identity_policy(party, &self.keys) else {
+            return self.no_identity(party);
+        };
         let sight = self.observed.parties.get(&party.name).unwrap_or(&Sight::Hidden);
         let document =
             || BTreeMap::from([(format!("identity-{}.json", party.name), policy.to_pretty_json())]);
@@ -367,7 +373,7 @@ impl<'a> Planner<'a> {
                 let words = format!("give {} the inline policy {name}", party.principal);
                 self.leave(&party.name, &party.account, words, document());
             }
-            Sight::Absent if !party.is_user() => {}
+            Sight::Absent if !party.can_be_made() => {}
             _ if !untold.is_empty() => {
                 let words = format!(
                     "give {} the inline policy {name}, once the key ARN of lane {} is known from \
@@ -415,12 +421,9 @@ pub(crate) fn check_ours(
         Ownership::Others => format!("{what} {name} belongs to another exchange or lane"),
     };
     Err(Error::new(ErrorKind::NotOurs, message).with_hint(format!(
-        "name another bucket for lane `{}`, or tag this {what} {}={} and {}={} if it is to be used",
-        lane.name,
-        crate::desired::TAG_EXCHANGE,
-        lane.exchange,
-        crate::desired::TAG_LANE,
-        lane.name
+        "name another bucket for lane `{}`; if this {what} is meant, see what would change with \
+         `consign adopt --lane {}`",
+        lane.name, lane.name
     )))
 }
 

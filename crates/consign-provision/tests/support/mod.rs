@@ -31,6 +31,33 @@ to = ["acme"]
 owner = "acme"
 "#;
 
+/// The same with roles that `apply` makes: globex's own people act for it, acme's through a broker.
+pub fn roles_to_make() -> String {
+    let acme = "principal = \"role/xfer/acme-ours\"";
+    let globex = "principal = \"role/acme-transfer\"";
+    let broker = "trust = \"arn:aws:iam::222222222222:root\"\nexternal_id = \"acme-4711\"";
+    ROLES
+        .replace(acme, &format!("{acme}\n{broker}"))
+        .replace(globex, &format!("{globex}\ntrust = \"account\""))
+}
+
+/// A hub with so many partners, each in an account of its own, and a lane each way.
+pub fn hub(partners: usize) -> String {
+    let mut text = "version = 1\nexchange = \"acme\"\nregion = \"eu-west-1\"\n".to_owned()
+        + "[party.lab]\naccount = \"111111111111\"\nprincipal = \"user/consign/lab\"\n";
+    let mut members = String::new();
+    for n in 0..partners {
+        text += &format!(
+            "[party.p{n}]\naccount = \"{}\"\nprincipal = \"user/consign/p{n}\"\n",
+            222_222_222_222_usize + n
+        );
+        members += &format!("\"p{n}\",");
+    }
+    text + &format!("[group.partners]\nmembers = [{members}]\n")
+        + "[lane.results]\neach = \"partners\"\nfrom = \"lab\"\n"
+        + "[lane.orders]\neach = \"partners\"\nto = [\"lab\"]\n"
+}
+
 pub fn exchange(text: &str) -> Exchange {
     let today = Date::parse("2026-11-21").expect("a date");
     Exchange::parse(text, "exchange.toml", today).expect(text)
@@ -65,12 +92,20 @@ pub fn shapes() -> Vec<(&'static str, String)> {
         ("sse-s3", with("at_rest = \"sse-s3\"")),
         ("sse-c", with("at_rest = \"sse-c\"")),
         ("two readers in three accounts", format!("{ROLES}{third}{broadcast}")),
+        ("roles to make", roles_to_make()),
+        ("hub", hub(2)),
     ]
 }
 
 /// Three that differ in everything the order of steps depends on, for exhaustive tests.
 pub fn few_shapes() -> Vec<(&'static str, String)> {
-    let few = ["roles, two accounts", "users, one account", "two readers in three accounts"];
+    let few = [
+        "roles, two accounts",
+        "users, one account",
+        "two readers in three accounts",
+        "roles to make",
+        "hub",
+    ];
     shapes().into_iter().filter(|(name, _)| few.contains(name)).collect()
 }
 
@@ -91,10 +126,10 @@ pub fn empty_world(desired: &Desired) -> Observed {
     }
 }
 
-/// The same with every role there.
+/// The same with every role there that `apply` may not make.
 pub fn world_with_roles(desired: &Desired) -> Observed {
     let mut world = empty_world(desired);
-    for party in desired.parties.values().filter(|party| !party.is_user()) {
+    for party in desired.parties.values().filter(|party| !party.can_be_made()) {
         let present = Sight::Present(ObservedPrincipal::default());
         world.parties.insert(party.name.clone(), present);
     }
@@ -169,9 +204,17 @@ impl<'a> World<'a> {
     pub fn perform(&mut self, step: &Step) {
         match &step.action {
             Action::CreateUser { name, tags, .. } => {
-                let made = ObservedPrincipal { tags: tags.clone(), policy: None };
+                let made = ObservedPrincipal { tags: tags.clone(), ..Default::default() };
                 *self.principal(name) = Sight::Present(made);
             }
+            Action::CreateRole { name, trust, tags, .. } => {
+                self.check_principals(trust);
+                let (tags, trust) = (tags.clone(), Some(trust.clone()));
+                let made = ObservedPrincipal { tags, trust, policy: None };
+                *self.principal(name) = Sight::Present(made);
+            }
+            Action::PutTrust { role, trust } => self.present(role).trust = Some(trust.clone()),
+            Action::TagKey { key, tags } => self.key(key).tags = tags.clone(),
             Action::CreateKey { lane, stand_in, policy, tags, .. } => {
                 self.check_principals(policy);
                 self.keys_made += 1;
@@ -246,7 +289,9 @@ impl<'a> World<'a> {
                 key.state = KeyState::PendingDeletion;
                 key.rotates = false;
             }
-            Action::DeleteUser { name } => *self.principal(name) = Sight::Absent,
+            Action::DeleteUser { name } | Action::DeleteRole { name } => {
+                *self.principal(name) = Sight::Absent;
+            }
         }
     }
 }
