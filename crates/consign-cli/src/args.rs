@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     Destroy(DestroyArgs),
     Prove(ProveArgs),
+    Explain(ExplainArgs),
+    Evaluate(EvaluateArgs),
     Send(SendArgs),
     Receive(ReceiveArgs),
     List(LaneArgs),
@@ -256,6 +258,60 @@ pub(crate) struct ProveArgs {
     /// Every cell, not only a summary
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// Explain why a request is allowed or denied: every statement, every condition
+///
+/// ACTION is what is done, as S3 calls it (`PutObject`) or as policies do (`s3:PutObject`); the KMS
+/// calls that S3 makes for it are explained too. The request is one over TLS, signed in its header,
+/// unless you say otherwise. Somebody who is no party is taken to be allowed everything by his own
+/// account, so that the answer is that of bucket and key.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  consign explain --as globex s3:PutObject s3://BUCKET/report.pdf\n  \
+    consign explain --as acme GetObject s3://BUCKET/report.pdf --http\n  \
+    consign explain --principal arn:aws:iam::333333333333:role/x GetObject s3://BUCKET/report.pdf\n  \
+    consign explain --as acme PutObject s3://BUCKET/x --with s3:x-amz-server-side-encryption=AES256"
+)]
+pub(crate) struct ExplainArgs {
+    /// What is done: an S3 operation or an IAM action
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: String,
+    /// To what: s3://BUCKET/KEY, s3://BUCKET, or an ARN
+    #[arg(value_name = "RESOURCE")]
+    pub(crate) resource: String,
+    /// Who asks, if not a party: the ARN of a user, a role or a session, an account, or '*' for an
+    /// unsigned request
+    #[arg(long, value_name = "ARN", conflicts_with = "party")]
+    pub(crate) principal: Option<String>,
+    /// A condition key of the request; an empty value takes the key away. Repeat for more
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) with: Vec<String>,
+    /// The request comes without TLS
+    #[arg(long)]
+    pub(crate) http: bool,
+    /// Ask what is deployed instead of what the file would deploy
+    #[arg(long)]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+}
+
+/// Evaluate policy cases: unit tests for anybody's AWS policies
+///
+/// Reads JSON lines, one case each: `principal`, `action`, `resource`, and whichever of `context`,
+/// `identity_policies`, `resource_policies`, `permission_boundary`, `session_policies`, `scps`, `rcps`,
+/// `endpoint_policies`, `kms_grants` matter; or `policy`, to ask one document alone. Writes one JSON
+/// line each: `decision` (allow, explicit-deny, implicit-deny, refused), `blocked_by`, `statements`,
+/// `because`, and for a case with `expect` whether it `held`. Ends with 1 if one did not. Needs no
+/// exchange file, no credentials and no network.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign evaluate cases.jsonl\n  \
+    generate-cases | consign evaluate | jq -c 'select(.held == false)'")]
+pub(crate) struct EvaluateArgs {
+    /// Files of cases [default: standard input]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Send files and folders: sealed, signed, complete or invisible

@@ -167,7 +167,10 @@ impl From<consign_provision::Error> for CommandError {
         use consign_provision::ErrorKind as Provision;
         let kind = match error.kind() {
             Provision::Service => cloud_kind_within(&error).unwrap_or(Kind::Failed),
-            Provision::Exchange | Provision::TooLarge | Provision::Document => Kind::Usage,
+            Provision::Exchange
+            | Provision::TooLarge
+            | Provision::Document
+            | Provision::Question => Kind::Usage,
             Provision::NoHands => Kind::Denied,
             Provision::Interrupted => Kind::Interrupted,
             _ => Kind::Failed,

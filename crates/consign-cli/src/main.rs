@@ -58,6 +58,8 @@ async fn run(
         Command::Apply(args) => commands::apply::run(&args, settings, terminal).await,
         Command::Destroy(args) => commands::destroy::run(&args, settings, terminal).await,
         Command::Prove(args) => commands::prove::run(&args, settings, terminal).await,
+        Command::Explain(args) => commands::explain::run(&args, settings, terminal).await,
+        Command::Evaluate(args) => commands::evaluate::run(&args, terminal),
         Command::Send(args) => commands::send::run(&args, settings, terminal).await,
         Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
         Command::List(args) => commands::list::run(&args, settings, terminal).await,

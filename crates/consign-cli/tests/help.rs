@@ -16,6 +16,8 @@ const COMMANDS: &[&[&str]] = &[
     &["apply"],
     &["destroy"],
     &["prove"],
+    &["explain"],
+    &["evaluate"],
     &["send"],
     &["receive"],
     &["list"],

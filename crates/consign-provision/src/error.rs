@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Service,
     /// A document could not be read as a policy.
     Document,
+    /// A question about something that the exchange does not have.
+    Question,
 }
 
 /// What went wrong while describing, planning, proving or applying.

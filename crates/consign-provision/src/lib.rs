@@ -19,6 +19,7 @@
 //! `consign-iam` decides what documents mean.
 
 pub mod apply;
+pub mod ask;
 pub mod desired;
 pub mod destroy;
 pub mod document;

@@ -296,18 +296,18 @@ impl Call {
         self.action.starts_with("kms:")
     }
 
-    fn with(mut self, key: &str, value: &str) -> Call {
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Call {
         self = self.without(key);
         self.context.push((key.to_owned(), value.to_owned()));
         self
     }
 
-    fn without(mut self, key: &str) -> Call {
+    pub(crate) fn without(mut self, key: &str) -> Call {
         self.context.retain(|(name, _)| name != key);
         self
     }
 
-    fn plain_http(self) -> Call {
+    pub(crate) fn plain_http(self) -> Call {
         self.with("aws:SecureTransport", "false").without("s3:TlsVersion")
     }
 
@@ -320,9 +320,10 @@ impl Call {
     }
 }
 
-struct Calls<'a> {
-    lane: &'a DesiredLane,
-    key: Option<&'a KeyArn>,
+/// Makes the calls that concern one lane.
+pub(crate) struct Calls<'a> {
+    pub(crate) lane: &'a DesiredLane,
+    pub(crate) key: Option<&'a KeyArn>,
 }
 
 impl Calls<'_> {
@@ -335,7 +336,7 @@ impl Calls<'_> {
     }
 
     /// An S3 call on an object, or on the bucket if `object` is empty.
-    fn s3(&self, action: &str, object: &str) -> Call {
+    pub(crate) fn s3(&self, action: &str, object: &str) -> Call {
         let slash = if object.is_empty() { "" } else { "/" };
         let call = Call {
             action: action.to_owned(),
@@ -353,7 +354,7 @@ impl Calls<'_> {
             .with("aws:SourceIp", "203.0.113.7")
     }
 
-    fn s3_put(&self, object: &str, creates: bool) -> Call {
+    pub(crate) fn s3_put(&self, object: &str, creates: bool) -> Call {
         let call = self.s3("s3:PutObject", object).with(CREATION, &creates.to_string());
         match self.lane.at_rest {
             AtRest::SseC => call.with(SSE_CUSTOMER, "AES256"),
@@ -399,7 +400,7 @@ impl Calls<'_> {
 
     /// KMS called by S3 in the caller's name; the context is the object's ARN, or the bucket's
     /// if `object` is empty.
-    fn kms(&self, action: &str, object: &str) -> Call {
+    pub(crate) fn kms(&self, action: &str, object: &str) -> Call {
         let slash = if object.is_empty() { "" } else { "/" };
         let context = format!("{}{slash}{object}", self.lane.bucket_arn());
         self.kms_directly(action)
@@ -409,7 +410,7 @@ impl Calls<'_> {
             .with(CONTEXT_ARN, &context)
     }
 
-    fn kms_directly(&self, action: &str) -> Call {
+    pub(crate) fn kms_directly(&self, action: &str) -> Call {
         let resource = self.key.map(KeyArn::as_str).unwrap_or_default().to_owned();
         let call = Call {
             action: action.to_owned(),

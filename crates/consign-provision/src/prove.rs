@@ -18,7 +18,9 @@ use crate::desired::{Desired, DesiredLane, KeyArn, Keys};
 use crate::error::{Error, ErrorKind};
 use crate::matrix::{Call, Operation, Rule, STRANGER, Subject};
 use crate::policies::{Grants, bucket, key};
-use consign_iam::{Context, Policies, Policy, PolicyKind, Principal, Request, evaluate};
+use consign_iam::{
+    Context, Explanation, Policies, Policy, PolicyKind, Principal, Request, evaluate, explain,
+};
 use consign_model::{AccountId, LaneName, PartyName};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,7 +250,7 @@ pub fn prove(desired: &Desired, documents: &Documents) -> Result<Proof, Error> {
 }
 
 /// The documents, parsed once.
-struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     desired: &'a Desired,
     lanes: BTreeMap<&'a LaneName, ParsedLane<'a>>,
     identities: BTreeMap<&'a PartyName, Vec<Policy>>,
@@ -265,7 +267,7 @@ struct ParsedLane<'a> {
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Everything","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 
 impl<'a> Judge<'a> {
-    fn new(desired: &'a Desired, documents: &'a Documents) -> Result<Judge<'a>, Error> {
+    pub(crate) fn new(desired: &'a Desired, documents: &'a Documents) -> Result<Judge<'a>, Error> {
         let mut lanes = BTreeMap::new();
         for (name, lane) in &documents.lanes {
             let mut parsed = ParsedLane::default();
@@ -339,27 +341,42 @@ impl<'a> Judge<'a> {
         if call.is_kms() && lane.key_arn.is_none() {
             return Ok((false, "denied: the lane has no key".to_owned()));
         }
-        let context: Context = call.context.iter().map(|(key, value)| (key, value)).collect();
-        let request = Request::new(
-            self.principal(subject)?,
-            &call.action,
-            &call.resource,
-            call.resource_account.as_ref(),
-            context,
-        )
-        .map_err(|refusal| unreadable("a request of the matrix", refusal))?;
-        let declared = match subject {
-            Subject::Party { party } => self.identities.get(party).map_or(&[][..], Vec::as_slice),
-            _ => &[],
+        let request = request(self.principal(subject)?, call)?;
+        let party = match subject {
+            Subject::Party { party } => Some(party),
+            _ => None,
         };
-        let everything = std::slice::from_ref(&self.everything);
-        let identity = if all_powerful { everything } else { declared };
-        let resource = if call.is_kms() { &lane.key } else { &lane.bucket };
-        let policies = Policies { identity, resource, ..Policies::default() };
-        let decision = evaluate(&request, &policies);
+        let identity = match all_powerful {
+            true => std::slice::from_ref(&self.everything),
+            false => party.map_or(&[][..], |party| self.identity(party)),
+        };
+        let decision = evaluate(&request, &policies(identity, lane, call));
         let of = if call.is_kms() { "key policy" } else { "bucket policy" };
         let reason = decision.explain().replace("resource policy", of);
         Ok((decision.is_allowed(), reason))
+    }
+
+    /// The whole reasoning about one call. Without a party the caller's own account is taken to
+    /// allow everything.
+    pub(crate) fn explain(
+        &self,
+        lane: &DesiredLane,
+        principal: &Principal,
+        party: Option<&PartyName>,
+        call: &Call,
+    ) -> Result<Explanation, Error> {
+        let nothing = ParsedLane::default();
+        let lane = self.lanes.get(&lane.name).unwrap_or(&nothing);
+        let identity = match party {
+            Some(party) => self.identity(party),
+            None => std::slice::from_ref(&self.everything),
+        };
+        let request = request(principal.clone(), call)?;
+        Ok(explain(&request, &policies(identity, lane, call)))
+    }
+
+    fn identity(&self, party: &PartyName) -> &[Policy] {
+        self.identities.get(party).map_or(&[], Vec::as_slice)
     }
 
     fn principal(&self, subject: &Subject) -> Result<Principal, Error> {
@@ -369,12 +386,7 @@ impl<'a> Judge<'a> {
         let principal = match subject {
             Subject::Party { party } => {
                 let arn = self.desired.parties.get(party).map(|party| party.arn.as_str());
-                let arn = arn.unwrap_or_default();
-                if arn.contains(":role/") {
-                    Principal::role_session(arn, "consign")
-                } else {
-                    Principal::from_arn(arn)
-                }
+                return caller(arn.unwrap_or_default());
             }
             Subject::Administrator { account } => role(account.as_ref(), "Administrator"),
             Subject::Root { account } => Ok(Principal::Root { account: account.to_string() }),
@@ -383,6 +395,27 @@ impl<'a> Judge<'a> {
         };
         principal.map_err(|refusal| unreadable("a principal of the exchange", refusal))
     }
+}
+
+/// Who acts when a party acts: its user, or a session of its role.
+pub(crate) fn caller(arn: &str) -> Result<Principal, Error> {
+    let principal = match arn.contains(":role/") {
+        true => Principal::role_session(arn, "consign"),
+        false => Principal::from_arn(arn),
+    };
+    principal.map_err(|refusal| unreadable("a principal of the exchange", refusal))
+}
+
+fn request(principal: Principal, call: &Call) -> Result<Request, Error> {
+    let context: Context = call.context.iter().map(|(key, value)| (key, value)).collect();
+    let owner = call.resource_account.as_ref();
+    Request::new(principal, &call.action, &call.resource, owner, context)
+        .map_err(|refusal| unreadable("a request of the matrix", refusal))
+}
+
+fn policies<'p>(identity: &'p [Policy], lane: &'p ParsedLane<'_>, call: &Call) -> Policies<'p> {
+    let resource = if call.is_kms() { &lane.key } else { &lane.bucket };
+    Policies { identity, resource, ..Policies::default() }
 }
 
 fn parse(what: &str, kind: PolicyKind, text: &str) -> Result<Policy, Error> {

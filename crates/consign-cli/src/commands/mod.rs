@@ -4,6 +4,8 @@ pub(crate) mod apply;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod destroy;
+pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod init;
 pub(crate) mod interrupt;
