@@ -373,6 +373,12 @@ impl DesiredLane {
         self.at_rest == AtRest::SseKms
     }
 
+    /// Whether the bucket's name is one that S3 keeps for its owner's account and region, which
+    /// the call that creates it has to say.
+    pub fn account_regional(&self) -> bool {
+        self.bucket.as_ref().ends_with(&format!("-{}-{}-an", self.owner, self.region))
+    }
+
     /// What bucket and key carry.
     pub fn tags(&self) -> BTreeMap<String, String> {
         BTreeMap::from([

@@ -12,7 +12,7 @@
 //!
 //! Describing, planning and proving are pure functions; [`observe()`] reads and [`apply()`] makes
 //! the calls of a plan, in its order, without deciding anything. Destroying is a plan like any
-//! other ([`plan_destroy`]). Nothing here remembers: what exists is found again by name and
+//! other ([`plan_destroy`]). [`export`] writes the same down for CloudFormation and Terraform. Nothing here remembers: what exists is found again by name and
 //! ownership tags, and each party works on its own accounts with its own credentials ([`Hands`]).
 //!
 //! What it is not: it neither moves nor opens data, and it holds no policy language of its own;
@@ -25,6 +25,7 @@ pub mod destroy;
 pub mod document;
 mod effects;
 mod error;
+pub mod export;
 mod hands;
 pub mod matrix;
 pub mod observe;

@@ -225,9 +225,8 @@ impl<'a> Planner<'a> {
 
     fn new_bucket(&mut self, lane: &DesiredLane) {
         let name = lane.bucket.to_string();
-        let regional = format!("-{}-{}-an", lane.owner, lane.region);
         let action = Action::CreateBucket {
-            account_regional: name.ends_with(&regional),
+            account_regional: lane.account_regional(),
             bucket: name.clone(),
         };
         self.step(&lane.owner, Change::Create, format!("create bucket {name}"), action);

@@ -35,6 +35,16 @@ pub enum Grants {
     Given,
 }
 
+/// `to-client` as `ToClient`, where AWS takes letters and digits alone.
+pub(crate) fn letters_and_digits(name: &str) -> String {
+    let capitalised = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    };
+    name.split('-').map(capitalised).collect()
+}
+
 /// AWS's size limits, in characters without white space. The inline limits are for all inline
 /// policies of one user or role together, so splitting a policy in two gains nothing.
 pub mod limits {

@@ -5,7 +5,7 @@
 //! data key back. A lane whose writer must never decrypt declares `writer = "encrypt-only"` and
 //! is limited to single PUTs. S3 never calls `Encrypt`.
 
-use super::Grants;
+use super::{Grants, letters_and_digits};
 use crate::desired::{DesiredLane, Holder};
 use crate::document::{Document, Statement};
 
@@ -74,15 +74,7 @@ fn reader_sid(lane: &DesiredLane, reader: &Holder) -> String {
         return "ReaderDecrypts".to_owned();
     }
     // A Sid is letters and digits; party names are lower case with single hyphens.
-    let name: String = reader.party.as_ref().split('-').map(capitalised).collect();
-    format!("Reader{name}Decrypts")
-}
-
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    format!("Reader{}Decrypts", letters_and_digits(reader.party.as_ref()))
 }
 
 const ADMINISTRATION: &[&str] = &[

@@ -1,0 +1,359 @@
+//! One CloudFormation template per account.
+//!
+//! Buckets, their policies and keys outlive the stack (`Retain`): what lies in them does not
+//! belong to whoever deletes a stack, and a bucket that stays must not lose the policy that guards
+//! it. The ARN of a key of another account is a parameter; the identity policies that name it
+//! appear when all of their parameters are given, because two accounts wait for each other:
+//! one for the other's user, the other for the one's key.
+
+use super::{Files, Marker, Part, key_arn_prefix, pretty, told};
+use crate::desired::{Desired, DesiredLane, DesiredParty, KEY_DELETION_DAYS, Keys};
+use crate::document::Document;
+use crate::error::{Error, ErrorKind};
+use crate::observe::LIFECYCLE_RULE;
+use crate::planner::{encryption, lifecycle};
+use crate::policies::{Grants, bucket, key, letters_and_digits};
+use consign_model::AccountId;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// CloudFormation's limits on one template.
+const TEMPLATE_BYTES_MAX: usize = 1_000_000;
+const RESOURCES_MAX: usize = 500;
+const PARAMETERS_MAX: usize = 200;
+/// What `Fn::And` takes.
+const CONDITIONS_IN_AND: usize = 10;
+
+const RETAIN: Option<&str> = Some("Retain");
+
+/// A template per account, `EXCHANGE-ACCOUNT.json`, with everything that `apply` makes there.
+/// `told` holds the keys of other accounts, where they are known.
+///
+/// # Errors
+/// [`ErrorKind::TooLarge`] if a template is beyond CloudFormation's limits,
+/// [`ErrorKind::Exchange`] if `told` names a key that no lane can have, or two names of the
+/// exchange differ in hyphens alone, which CloudFormation's names do not have.
+pub fn cloudformation(
+    desired: &Desired,
+    told: &Keys,
+    of: Option<&AccountId>,
+) -> Result<Files, Error> {
+    let parts = Part::all(desired, told, of)?;
+    parts.iter().map(|part| Ok((format!("{}.json", part.name()), template(part)?))).collect()
+}
+
+fn template(part: &Part<'_>) -> Result<String, Error> {
+    let mut template = Template::of(part);
+    for lane in part.foreign_keys().values() {
+        template.parameter(part, lane);
+    }
+    for lane in part.lanes() {
+        template.lane(part, lane)?;
+    }
+    for party in part.parties() {
+        template.party(part, party)?;
+    }
+    let text = part.with_references(&pretty(&template), |lane, own| {
+        if own {
+            format!(r#"{{ "Fn::GetAtt": ["{}Key", "Arn"] }}"#, lane_id(lane))
+        } else {
+            format!(r#"{{ "Ref": "{}" }}"#, key_arn_name(lane))
+        }
+    });
+    let sizes = [
+        ("resources", template.resources.len(), RESOURCES_MAX),
+        ("parameters", template.parameters.len(), PARAMETERS_MAX),
+        ("bytes", text.len(), TEMPLATE_BYTES_MAX),
+    ];
+    match sizes.into_iter().find(|(_, size, limit)| size > limit) {
+        Some((what, size, limit)) => Err(too_large(part, what, size, limit)),
+        None => Ok(text),
+    }
+}
+
+fn too_large(part: &Part<'_>, what: &str, size: usize, limit: usize) -> Error {
+    let account = &part.account;
+    let message = format!(
+        "the template of account {account} would have {size} {what}, and CloudFormation accepts \
+         {limit}"
+    );
+    Error::new(ErrorKind::TooLarge, message)
+        .with_hint("split the exchange file: some of the lanes each, and a template from each file")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Template {
+    #[serde(rename = "AWSTemplateFormatVersion")]
+    version: &'static str,
+    description: String,
+    metadata: BTreeMap<&'static str, Marker>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    parameters: BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    conditions: BTreeMap<String, Value>,
+    resources: BTreeMap<String, Resource>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    outputs: BTreeMap<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Resource {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_policy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_replace_policy: Option<&'static str>,
+    properties: Properties,
+}
+
+/// Settings, and at most one policy document, which keeps the order in which people read it.
+struct Properties {
+    settings: Map<String, Value>,
+    document: Option<(&'static str, Document)>,
+}
+
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in &self.settings {
+            map.serialize_entry(name, value)?;
+        }
+        if let Some((name, document)) = &self.document {
+            map.serialize_entry(name, document)?;
+        }
+        map.end()
+    }
+}
+
+impl Resource {
+    fn new(kind: &'static str, settings: Value) -> Resource {
+        let settings = match settings {
+            Value::Object(settings) => settings,
+            _ => Map::new(),
+        };
+        Resource {
+            kind,
+            condition: None,
+            depends_on: Vec::new(),
+            deletion_policy: None,
+            update_replace_policy: None,
+            properties: Properties { settings, document: None },
+        }
+    }
+
+    fn document(mut self, name: &'static str, document: Document) -> Resource {
+        self.properties.document = Some((name, document));
+        self
+    }
+
+    fn after(mut self, names: impl IntoIterator<Item = String>) -> Resource {
+        self.depends_on.extend(names);
+        self
+    }
+
+    fn only_if(mut self, condition: Option<String>) -> Resource {
+        self.condition = condition;
+        self
+    }
+
+    fn retained(mut self) -> Resource {
+        self.deletion_policy = RETAIN;
+        self.update_replace_policy = RETAIN;
+        self
+    }
+}
+
+impl Template {
+    fn of(part: &Part<'_>) -> Template {
+        let (exchange, account) = (&part.desired.exchange, &part.account);
+        let mut notes = part.notes();
+        notes.push("Creating it takes the capability CAPABILITY_NAMED_IAM.".to_owned());
+        Template {
+            version: "2010-09-09",
+            description: format!(
+                "Exchange {exchange}: what it needs in account {account}, region {}",
+                part.desired.region
+            ),
+            metadata: BTreeMap::from([(
+                "consign",
+                Marker::new(part.desired, Some(account), notes),
+            )]),
+            parameters: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, name: String, resource: Resource) -> Result<(), Error> {
+        if self.resources.contains_key(&name) {
+            let message = format!("two names of the exchange are `{name}` in CloudFormation");
+            return Err(Error::new(ErrorKind::Exchange, message)
+                .with_hint("rename a lane or a party: they differ in hyphens alone"));
+        }
+        self.resources.insert(name, resource);
+        Ok(())
+    }
+
+    fn parameter(&mut self, part: &Part<'_>, lane: &DesiredLane) {
+        let name = key_arn_name(lane);
+        let parameter = json!({
+            "Type": "String",
+            "Description": format!("ARN of the key of lane {}; empty until it is known", lane.name),
+            "Default": told(part.told, lane).unwrap_or_default(),
+            "AllowedPattern": format!("^$|^{}[0-9A-Za-z-]+$", key_arn_prefix(lane)),
+        });
+        self.parameters.insert(name, parameter);
+    }
+
+    fn lane(&mut self, part: &Part<'_>, lane: &DesiredLane) -> Result<(), Error> {
+        let id = lane_id(lane);
+        let stand_in = part.stand_ins.get(&lane.name);
+        let users = || part.users_of(lane).into_iter().map(user_id);
+        let reference = json!({ "Ref": format!("{id}Bucket") });
+        let policy = bucket::policy(lane, stand_in, Grants::Given);
+        let guarded = Resource::new("AWS::S3::BucketPolicy", json!({ "Bucket": reference }));
+        let guarded = guarded.document("PolicyDocument", policy).after(users()).retained();
+        self.add(format!("{id}BucketPolicy"), guarded)?;
+        let settings = bucket_settings(part, lane);
+        self.add(format!("{id}Bucket"), Resource::new("AWS::S3::Bucket", settings).retained())?;
+        let Some(stand_in) = stand_in else { return Ok(()) };
+        let settings = json!({
+            "Description": lane.key_description(),
+            "EnableKeyRotation": true,
+            "PendingWindowInDays": KEY_DELETION_DAYS,
+            "Tags": tags(lane.tags()),
+        });
+        let policy = key::policy(lane, Grants::Given);
+        let resource = Resource::new("AWS::KMS::Key", settings).document("KeyPolicy", policy);
+        self.add(format!("{id}Key"), resource.after(users()).retained())?;
+        let alias = json!({
+            "AliasName": lane.key_alias,
+            "TargetKeyId": { "Ref": format!("{id}Key") },
+        });
+        self.add(format!("{id}KeyAlias"), Resource::new("AWS::KMS::Alias", alias))?;
+        let output = json!({
+            "Description": format!("ARN of the key of lane {}", lane.name),
+            "Value": stand_in.as_str(),
+        });
+        self.outputs.insert(key_arn_name(lane), output);
+        Ok(())
+    }
+
+    fn party(&mut self, part: &Part<'_>, party: &DesiredParty) -> Result<(), Error> {
+        let user = party.is_user().then(|| user_id(party));
+        if let Some(id) = &user {
+            let settings = json!({
+                "UserName": party.principal.name(),
+                "Path": party.principal.path(),
+                "Tags": tags(part.desired.user_tags()),
+            });
+            self.add(id.clone(), Resource::new("AWS::IAM::User", settings))?;
+        }
+        let Some(policy) = part.desired.identity_policy(party, &part.stand_ins) else {
+            return Ok(());
+        };
+        let name = part.desired.identity_policy_name();
+        let resource = match user {
+            Some(id) => Resource::new(
+                "AWS::IAM::UserPolicy",
+                json!({ "PolicyName": name, "UserName": { "Ref": id } }),
+            ),
+            None => Resource::new(
+                "AWS::IAM::RolePolicy",
+                json!({ "PolicyName": name, "RoleName": party.principal.name() }),
+            ),
+        };
+        // Last, as `apply` does: the bucket is guarded before anybody is sent to it.
+        let guards = part.own_lanes_of(party).map(|lane| format!("{}BucketPolicy", lane_id(lane)));
+        let condition = self.keys_known(&part.foreign_keys_of(party), party);
+        let resource = resource.document("PolicyDocument", policy).after(guards).only_if(condition);
+        self.add(format!("Party{}Policy", letters_and_digits(party.name.as_ref())), resource)
+    }
+
+    /// The name of the condition that the keys of all these lanes are given.
+    fn keys_known(&mut self, lanes: &[&DesiredLane], party: &DesiredParty) -> Option<String> {
+        let known = |lane: &&DesiredLane| json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": key_arn_name(lane) }, ""] }] });
+        let all = all_of(lanes.iter().map(known).collect())?;
+        let name = format!("Party{}KeysKnown", letters_and_digits(party.name.as_ref()));
+        self.conditions.insert(name.clone(), all);
+        Some(name)
+    }
+}
+
+fn bucket_settings(part: &Part<'_>, lane: &DesiredLane) -> Value {
+    let encryption = encryption(lane, part.stand_ins.get(&lane.name));
+    let mut default = json!({ "SSEAlgorithm": encryption.algorithm });
+    if let Some(key) = encryption.key {
+        default["KMSMasterKeyID"] = key.into();
+    }
+    let blocked = if encryption.customer_keys_blocked { "SSE-C" } else { "NONE" };
+    let lifecycle = lifecycle(lane);
+    let mut settings = json!({
+        "BucketName": lane.bucket,
+        "BucketEncryption": { "ServerSideEncryptionConfiguration": [{
+            "ServerSideEncryptionByDefault": default,
+            "BucketKeyEnabled": encryption.bucket_key,
+            "BlockedEncryptionTypes": { "EncryptionType": [blocked] },
+        }] },
+        "OwnershipControls": { "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] },
+        "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": true,
+            "BlockPublicPolicy": true,
+            "IgnorePublicAcls": true,
+            "RestrictPublicBuckets": true,
+        },
+        "VersioningConfiguration": { "Status": "Enabled" },
+        "LifecycleConfiguration": { "Rules": [{
+            "Id": LIFECYCLE_RULE,
+            "Status": "Enabled",
+            "ExpirationInDays": lifecycle.expire_days,
+            "NoncurrentVersionExpiration": { "NoncurrentDays": lifecycle.noncurrent_days },
+            "AbortIncompleteMultipartUpload": {
+                "DaysAfterInitiation": lifecycle.unfinished_upload_days,
+            },
+        }] },
+        "Tags": tags(lane.tags()),
+    });
+    if lane.account_regional() {
+        settings["BucketNamespace"] = "account-regional".into();
+    }
+    settings
+}
+
+fn tags(tags: BTreeMap<String, String>) -> Vec<Value> {
+    tags.into_iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect()
+}
+
+/// All of the conditions, nested where they are too many for one `Fn::And`.
+fn all_of(mut conditions: Vec<Value>) -> Option<Value> {
+    while conditions.len() > 1 {
+        let and = |some: &[Value]| match some {
+            [only] => only.clone(),
+            several => json!({ "Fn::And": several }),
+        };
+        conditions = conditions.chunks(CONDITIONS_IN_AND).map(and).collect();
+    }
+    conditions.pop()
+}
+
+fn lane_id(lane: &DesiredLane) -> String {
+    format!("Lane{}", letters_and_digits(lane.name.as_ref()))
+}
+
+fn key_arn_name(lane: &DesiredLane) -> String {
+    format!("{}KeyArn", lane_id(lane))
+}
+
+fn user_id(party: &DesiredParty) -> String {
+    format!("Party{}User", letters_and_digits(party.name.as_ref()))
+}

@@ -1,0 +1,221 @@
+//! The buckets, keys and policies of an exchange as files, for people who create them with tools
+//! of their own.
+//!
+//! Start with [`cloudformation()`], [`terraform()`] or [`policies()`]: each turns a [`Desired`] into
+//! [`Files`], for every account or for one. All of it is pure, and the same input gives the same
+//! bytes, so the files can be committed and compared. Policy text comes from [`Document`] alone:
+//! documents are made with the stand-ins of [`KeyArn::planned`], and a stand-in, which is always a
+//! whole string, becomes a reference to the key that the template creates.
+//!
+//! What it is not: it reads and writes no file and looks at no cloud.
+//!
+//! [`Document`]: crate::Document
+
+mod cloudformation;
+mod policies;
+mod terraform;
+
+pub use cloudformation::cloudformation;
+pub use policies::policies;
+pub use terraform::{Provider, terraform};
+
+use crate::desired::{Desired, DesiredLane, DesiredParty, KeyArn, Keys};
+use crate::error::{Error, ErrorKind};
+use crate::plan::hex;
+use consign_model::{AccountId, LaneName};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Text by relative path.
+pub type Files = BTreeMap<String, String>;
+
+/// Which exchange an exported file was made for; `None` for a file that is not one of ours.
+pub fn made_for(text: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    // In a template's metadata, in Terraform's comment (`//`), in an index.
+    let places = ["/Metadata/consign/exchange", "/~1~1/consign/exchange", "/consign/exchange"];
+    let found = places.iter().find_map(|place| value.pointer(place));
+    Some(found?.as_str()?.to_owned())
+}
+
+/// The accounts in which an exchange needs anything.
+pub fn accounts(desired: &Desired) -> BTreeSet<AccountId> {
+    desired.parties.values().map(|party| party.account.clone()).collect()
+}
+
+/// What a file says about itself.
+#[derive(Serialize)]
+struct Marker {
+    exchange: String,
+    exchange_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<AccountId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+impl Marker {
+    fn new(desired: &Desired, account: Option<&AccountId>, notes: Vec<String>) -> Marker {
+        Marker {
+            exchange: desired.exchange.to_string(),
+            exchange_digest: hex(&desired.digest),
+            account: account.cloned(),
+            notes,
+        }
+    }
+}
+
+/// What an exchange needs in one account.
+struct Part<'a> {
+    desired: &'a Desired,
+    account: AccountId,
+    /// Keys of other accounts that their owners told.
+    told: &'a Keys,
+    /// The stand-ins of all keys, which become references.
+    stand_ins: Keys,
+}
+
+impl<'a> Part<'a> {
+    /// The part of each account asked for.
+    fn all(
+        desired: &'a Desired,
+        told: &'a Keys,
+        of: Option<&AccountId>,
+    ) -> Result<Vec<Part<'a>>, Error> {
+        check_told(desired, told)?;
+        let accounts = of.map_or_else(|| accounts(desired), |one| BTreeSet::from([one.clone()]));
+        let part = |account| Part { desired, account, told, stand_ins: desired.planned_keys() };
+        Ok(accounts.into_iter().map(part).filter(Part::needs_anything).collect())
+    }
+
+    /// Not so for an account whose only role is on no lane.
+    fn needs_anything(&self) -> bool {
+        let needed =
+            |party: &DesiredParty| party.is_user() || self.lanes_of(party).next().is_some();
+        self.lanes().next().is_some() || self.parties().any(needed)
+    }
+
+    /// The name that the part's file or folder has.
+    fn name(&self) -> String {
+        format!("{}-{}", self.desired.exchange, self.account)
+    }
+
+    /// The lanes whose bucket and key are in this account.
+    fn lanes(&self) -> impl Iterator<Item = &'a DesiredLane> {
+        self.desired.lanes.values().filter(|lane| lane.owner == self.account)
+    }
+
+    fn parties(&self) -> impl Iterator<Item = &'a DesiredParty> {
+        self.desired.parties.values().filter(|party| party.account == self.account)
+    }
+
+    /// The users that this part makes, of those whom `lane`'s policies name: AWS refuses a policy
+    /// whose principal does not exist.
+    fn users_of(&self, lane: &DesiredLane) -> Vec<&'a DesiredParty> {
+        let named = |party: &DesiredParty| {
+            lane.writer.party == party.name
+                || lane.readers.iter().any(|reader| reader.party == party.name)
+        };
+        self.parties().filter(|party| party.is_user() && named(party)).collect()
+    }
+
+    /// The lanes that `party` is on.
+    fn lanes_of(&self, party: &DesiredParty) -> impl Iterator<Item = &'a DesiredLane> {
+        let names: BTreeSet<LaneName> = party.writes.iter().chain(&party.reads).cloned().collect();
+        self.desired.lanes.values().filter(move |lane| names.contains(&lane.name))
+    }
+
+    /// Of these, the lanes of this account.
+    fn own_lanes_of(&self, party: &DesiredParty) -> impl Iterator<Item = &'a DesiredLane> {
+        let account = self.account.clone();
+        self.lanes_of(party).filter(move |lane| lane.owner == account)
+    }
+
+    /// Of these, the lanes whose key is in another account.
+    fn foreign_keys_of(&self, party: &DesiredParty) -> Vec<&'a DesiredLane> {
+        let foreign = |lane: &&DesiredLane| lane.has_key() && lane.owner != self.account;
+        self.lanes_of(party).filter(foreign).collect()
+    }
+
+    /// The lanes of other accounts whose keys some policy of this account names.
+    fn foreign_keys(&self) -> BTreeMap<&'a LaneName, &'a DesiredLane> {
+        let lanes = self.parties().flat_map(|party| self.foreign_keys_of(party));
+        lanes.map(|lane| (&lane.name, lane)).collect()
+    }
+
+    /// `text` with each stand-in, together with its quotes, replaced by what `reference` says of
+    /// the lane: whether its key is of this account is the second argument.
+    fn with_references(
+        &self,
+        text: &str,
+        reference: impl Fn(&DesiredLane, bool) -> String,
+    ) -> String {
+        self.stand_ins.iter().fold(text.to_owned(), |text, (lane, stand_in)| {
+            let Some(lane) = self.desired.lanes.get(lane) else { return text };
+            let reference = reference(lane, lane.owner == self.account);
+            text.replace(&format!("\"{stand_in}\""), &reference)
+        })
+    }
+
+    /// What must be there before, because nothing here can make it.
+    fn notes(&self) -> Vec<String> {
+        let holders =
+            self.lanes().flat_map(|lane| std::iter::once(&lane.writer).chain(&lane.readers));
+        let named: BTreeSet<&str> = holders
+            .filter(|holder| holder.account != self.account)
+            .map(|holder| holder.arn.as_str())
+            .collect();
+        let mut notes: Vec<String> = named
+            .into_iter()
+            .map(|arn| format!("{arn} has to exist before: policies name it."))
+            .collect();
+        notes.extend(self.parties().filter(|party| !party.is_user()).map(|party| {
+            let arn = &party.arn;
+            format!("{arn} has to exist before: only you know who may assume it.")
+        }));
+        notes.extend(self.foreign_keys().values().map(|lane| {
+            format!(
+                "Lane {} belongs to party {}, who knows the ARN of its key. Policies that name \
+                 it are made once it is given.",
+                lane.name, lane.owner_party
+            )
+        }));
+        notes
+    }
+}
+
+/// Told keys end up in templates: they must be ARNs of keys that could be the lanes'.
+fn check_told(desired: &Desired, told: &Keys) -> Result<(), Error> {
+    for (name, arn) in told {
+        let Some(lane) = desired.lanes.get(name).filter(|lane| lane.has_key()) else {
+            let message = format!("a key is given for lane `{name}`, which has none");
+            return Err(Error::new(ErrorKind::Exchange, message)
+                .with_hint(format!("leave out --key {name}=…, or correct the lane's name")));
+        };
+        let id = arn.as_str().strip_prefix(&key_arn_prefix(lane));
+        let plain =
+            |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !id.is_some_and(plain) {
+            let message = format!("{arn} cannot be the key of lane `{name}`");
+            return Err(Error::new(ErrorKind::Exchange, message)
+                .with_hint(format!("--key {name}={}KEY-ID", key_arn_prefix(lane))));
+        }
+    }
+    Ok(())
+}
+
+fn key_arn_prefix(lane: &DesiredLane) -> String {
+    format!("arn:aws:kms:{}:{}:key/", lane.region, lane.owner)
+}
+
+/// A told key's ARN, if it was told.
+fn told<'k>(keys: &'k Keys, lane: &DesiredLane) -> Option<&'k str> {
+    keys.get(&lane.name).map(KeyArn::as_str)
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("exports are plain data");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,82 @@
+//! The policies as plain documents, one file each, and `index.json`, which says what each is for.
+
+use super::{Files, Marker, check_told, pretty};
+use crate::desired::{Desired, Keys};
+use crate::error::Error;
+use consign_model::{AccountId, BucketName, LaneName, PartyName};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What `index.json` holds.
+#[derive(Serialize)]
+struct Index {
+    consign: Marker,
+    documents: BTreeMap<String, Entry>,
+}
+
+/// What a document is for, and where it goes.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Entry {
+    BucketPolicy { account: AccountId, lane: LaneName, bucket: BucketName },
+    KeyPolicy { account: AccountId, lane: LaneName, alias: String, key: String },
+    IdentityPolicy { account: AccountId, party: PartyName, principal: String, policy_name: String },
+}
+
+impl Entry {
+    fn account(&self) -> &AccountId {
+        match self {
+            Entry::BucketPolicy { account, .. }
+            | Entry::KeyPolicy { account, .. }
+            | Entry::IdentityPolicy { account, .. } => account,
+        }
+    }
+}
+
+/// A document per bucket, key and party (`bucket-LANE.json`, `key-LANE.json`,
+/// `identity-PARTY.json`) and an index. A key that is not among `keys` appears under its stand-in,
+/// which says `to-be-created-for-LANE`.
+///
+/// # Errors
+/// [`ErrorKind::Exchange`](crate::ErrorKind::Exchange) if `keys` names a key that no lane can have.
+pub fn policies(desired: &Desired, keys: &Keys, of: Option<&AccountId>) -> Result<Files, Error> {
+    check_told(desired, keys)?;
+    let mut entries = entries(desired, keys);
+    entries.retain(|_, entry| of.is_none_or(|account| entry.account() == account));
+    let mut files: Files = desired
+        .documents(keys)
+        .into_iter()
+        .filter(|(name, _)| entries.contains_key(name))
+        .map(|(name, document)| (name, pretty(&document)))
+        .collect();
+    entries.retain(|name, _| files.contains_key(name));
+    let index = Index { consign: Marker::new(desired, of, Vec::new()), documents: entries };
+    files.insert("index.json".to_owned(), pretty(&index));
+    Ok(files)
+}
+
+fn entries(desired: &Desired, keys: &Keys) -> BTreeMap<String, Entry> {
+    let keys = desired.complete(keys);
+    let mut entries = BTreeMap::new();
+    for lane in desired.lanes.values() {
+        let (account, name) = (lane.owner.clone(), lane.name.clone());
+        if let Some(key) = keys.get(&name) {
+            let (alias, key) = (lane.key_alias.clone(), key.to_string());
+            let entry =
+                Entry::KeyPolicy { account: account.clone(), lane: name.clone(), alias, key };
+            entries.insert(format!("key-{name}.json"), entry);
+        }
+        let entry = Entry::BucketPolicy { account, lane: name, bucket: lane.bucket.clone() };
+        entries.insert(format!("bucket-{}.json", lane.name), entry);
+    }
+    for party in desired.parties.values() {
+        let entry = Entry::IdentityPolicy {
+            account: party.account.clone(),
+            party: party.name.clone(),
+            principal: party.principal.to_string(),
+            policy_name: desired.identity_policy_name(),
+        };
+        entries.insert(format!("identity-{}.json", party.name), entry);
+    }
+    entries
+}

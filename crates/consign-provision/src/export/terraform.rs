@@ -1,0 +1,325 @@
+//! One Terraform root module per account, in Terraform's JSON syntax.
+//!
+//! Keys and buckets cannot be destroyed by it (`prevent_destroy`). The ARN of a key of another
+//! account is a variable, and the identity policies that name it have `count = 0` until it is
+//! given. Every string of that syntax is a template, so `${` and `%{` of a policy are doubled
+//! before references are put in.
+
+use super::{Files, Marker, Part, key_arn_prefix, pretty, told};
+use crate::desired::{Desired, DesiredLane, DesiredParty, KEY_DELETION_DAYS, Keys};
+use crate::document::Document;
+use crate::error::{Error, ErrorKind};
+use crate::observe::LIFECYCLE_RULE;
+use crate::planner::{encryption, lifecycle};
+use crate::policies::{Grants, bucket, key};
+use consign_model::{AccountId, AtRest};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The major version of the AWS provider to write for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// 5: knows neither account-regional bucket names nor S3's own block of SSE-C.
+    V5,
+    /// 6, from the first minor version that knows both.
+    V6,
+}
+
+impl Provider {
+    fn constraint(self) -> &'static str {
+        match self {
+            Provider::V5 => "~> 5.100",
+            Provider::V6 => ">= 6.37.0, < 7.0.0",
+        }
+    }
+}
+
+/// A module per account, `EXCHANGE-ACCOUNT/main.tf.json`, with everything that `apply` makes
+/// there. `told` holds the keys of other accounts, where they are known.
+///
+/// # Errors
+/// [`ErrorKind::Exchange`] if `told` names a key that no lane can have, or if `provider` cannot
+/// make what a lane asks for.
+pub fn terraform(
+    desired: &Desired,
+    told: &Keys,
+    of: Option<&AccountId>,
+    provider: Provider,
+) -> Result<Files, Error> {
+    let parts = Part::all(desired, told, of)?;
+    let file = |part: &Part<'_>| {
+        Ok((format!("{}/main.tf.json", part.name()), Module::of(part, provider)?.text()))
+    };
+    parts.iter().map(file).collect()
+}
+
+struct Module<'p, 'a> {
+    part: &'p Part<'a>,
+    provider: Provider,
+    variables: BTreeMap<String, Value>,
+    /// By type, then by name.
+    resources: BTreeMap<&'static str, BTreeMap<String, Value>>,
+    outputs: BTreeMap<String, Value>,
+}
+
+impl<'p, 'a> Module<'p, 'a> {
+    fn of(part: &'p Part<'a>, provider: Provider) -> Result<Module<'p, 'a>, Error> {
+        let mut module = Module {
+            part,
+            provider,
+            variables: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        };
+        for lane in part.foreign_keys().values() {
+            module.variable(lane);
+        }
+        for lane in part.lanes() {
+            check_provider(provider, lane)?;
+            module.bucket(lane);
+            module.key(lane);
+        }
+        for party in part.parties() {
+            module.party(party);
+        }
+        Ok(module)
+    }
+
+    fn text(self) -> String {
+        let (desired, account) = (self.part.desired, &self.part.account);
+        let mut notes = self.part.notes();
+        notes.push(
+            "The bucket policies deny HeadBucket to everybody but a lane's readers, and the AWS \
+             provider refreshes buckets with it: once they stand, plan with -refresh=false."
+                .to_owned(),
+        );
+        if self.provider == Provider::V5 {
+            notes.push(
+                "S3's own block of customer-provided keys is not set, because provider 5 does not \
+                 know it; the bucket policies deny them."
+                    .to_owned(),
+            );
+        }
+        let mut module = json!({
+            "//": { "consign": Marker::new(desired, Some(account), notes) },
+            "terraform": {
+                "required_version": ">= 1.5",
+                "required_providers": { "aws": {
+                    "source": "hashicorp/aws",
+                    "version": self.provider.constraint(),
+                } },
+            },
+            "provider": { "aws": {
+                "region": desired.region,
+                "allowed_account_ids": [account],
+            } },
+            "resource": self.resources,
+        });
+        for (block, values) in [("variable", self.variables), ("output", self.outputs)] {
+            if !values.is_empty() {
+                module[block] = json!(values);
+            }
+        }
+        pretty(&module)
+    }
+
+    fn add(&mut self, kind: &'static str, name: &str, resource: Value) {
+        self.resources.entry(kind).or_default().insert(name.to_owned(), resource);
+    }
+
+    fn variable(&mut self, lane: &DesiredLane) {
+        let name = key_variable(lane);
+        let prefix = key_arn_prefix(lane);
+        let variable = json!({
+            "type": "string",
+            "description": format!("ARN of the key of lane {}; null until it is known", lane.name),
+            "default": told(self.part.told, lane),
+            "validation": {
+                "condition": format!(
+                    "${{var.{name} == null || can(regex(\"^{prefix}[0-9A-Za-z-]+$\", var.{name}))}}"
+                ),
+                "error_message": format!("It has the form {prefix}KEY-ID."),
+            },
+        });
+        self.variables.insert(name, variable);
+    }
+
+    fn bucket(&mut self, lane: &DesiredLane) {
+        let name = snake(lane.name.as_ref());
+        let id = format!("${{aws_s3_bucket.{name}.id}}");
+        let mut bucket = json!({
+            "bucket": lane.bucket,
+            "tags": lane.tags(),
+            "lifecycle": { "prevent_destroy": true },
+        });
+        if lane.account_regional() {
+            bucket["bucket_namespace"] = "account-regional".into();
+        }
+        self.add("aws_s3_bucket", &name, bucket);
+        let block = json!({
+            "bucket": id,
+            "block_public_acls": true,
+            "block_public_policy": true,
+            "ignore_public_acls": true,
+            "restrict_public_buckets": true,
+        });
+        self.add("aws_s3_bucket_public_access_block", &name, block);
+        let rule = json!({ "object_ownership": "BucketOwnerEnforced" });
+        let ownership = json!({ "bucket": id, "rule": rule });
+        self.add("aws_s3_bucket_ownership_controls", &name, ownership);
+        let rule = json!({ "bucket": id, "rule": self.encryption_rule(lane) });
+        self.add("aws_s3_bucket_server_side_encryption_configuration", &name, rule);
+        let versioning =
+            json!({ "bucket": id, "versioning_configuration": { "status": "Enabled" } });
+        self.add("aws_s3_bucket_versioning", &name, versioning);
+        let expiry = json!({
+            "bucket": id,
+            "rule": lifecycle_rule(lane),
+            "depends_on": [format!("aws_s3_bucket_versioning.{name}")],
+        });
+        self.add("aws_s3_bucket_lifecycle_configuration", &name, expiry);
+        let policy = bucket::policy(lane, self.part.stand_ins.get(&lane.name), Grants::Given);
+        let mut after = vec![format!("aws_s3_bucket_public_access_block.{name}")];
+        after.extend(self.users_of(lane));
+        let policy = json!({ "bucket": id, "policy": self.policy(&policy), "depends_on": after });
+        self.add("aws_s3_bucket_policy", &name, policy);
+    }
+
+    fn encryption_rule(&self, lane: &DesiredLane) -> Value {
+        let encryption = encryption(lane, self.part.stand_ins.get(&lane.name));
+        let mut default = json!({ "sse_algorithm": encryption.algorithm });
+        if encryption.key.is_some() {
+            default["kms_master_key_id"] = key_reference(lane, true).into();
+        }
+        let mut rule = json!({
+            "apply_server_side_encryption_by_default": default,
+            "bucket_key_enabled": encryption.bucket_key,
+        });
+        if self.provider == Provider::V6 {
+            let blocked = if encryption.customer_keys_blocked { "SSE-C" } else { "NONE" };
+            rule["blocked_encryption_types"] = json!([blocked]);
+        }
+        rule
+    }
+
+    fn key(&mut self, lane: &DesiredLane) {
+        if !lane.has_key() {
+            return;
+        }
+        let name = snake(lane.name.as_ref());
+        let key = json!({
+            "description": lane.key_description(),
+            "policy": self.policy(&key::policy(lane, Grants::Given)),
+            "enable_key_rotation": true,
+            "deletion_window_in_days": KEY_DELETION_DAYS,
+            "tags": lane.tags(),
+            "lifecycle": { "prevent_destroy": true },
+            "depends_on": self.users_of(lane),
+        });
+        self.add("aws_kms_key", &name, key);
+        let target = format!("${{aws_kms_key.{name}.key_id}}");
+        let alias = json!({ "name": lane.key_alias, "target_key_id": target });
+        self.add("aws_kms_alias", &name, alias);
+        let output = json!({
+            "description": format!("ARN of the key of lane {}", lane.name),
+            "value": key_reference(lane, true),
+        });
+        self.outputs.insert(key_variable(lane), output);
+    }
+
+    fn party(&mut self, party: &DesiredParty) {
+        let (part, name) = (self.part, snake(party.name.as_ref()));
+        if party.is_user() {
+            let user = json!({
+                "name": party.principal.name(),
+                "path": party.principal.path(),
+                "tags": part.desired.user_tags(),
+            });
+            self.add("aws_iam_user", &name, user);
+        }
+        let Some(document) = part.desired.identity_policy(party, &part.stand_ins) else { return };
+        // Last, as `apply` does: the bucket is guarded before anybody is sent to it.
+        let guards = part
+            .own_lanes_of(party)
+            .map(|lane| format!("aws_s3_bucket_policy.{}", snake(lane.name.as_ref())));
+        let mut policy = json!({
+            "name": part.desired.identity_policy_name(),
+            "policy": self.policy(&document),
+            "depends_on": guards.collect::<Vec<_>>(),
+        });
+        let foreign = part.foreign_keys_of(party);
+        if !foreign.is_empty() {
+            let keys: Vec<String> =
+                foreign.iter().map(|lane| format!("var.{}", key_variable(lane))).collect();
+            let known = format!("alltrue([for arn in [{}] : arn != null])", keys.join(", "));
+            policy["count"] = format!("${{{known} ? 1 : 0}}").into();
+        }
+        if party.is_user() {
+            policy["user"] = format!("${{aws_iam_user.{name}.name}}").into();
+            self.add("aws_iam_user_policy", &name, policy);
+        } else {
+            policy["role"] = party.principal.name().into();
+            self.add("aws_iam_role_policy", &name, policy);
+        }
+    }
+
+    fn users_of(&self, lane: &DesiredLane) -> Vec<String> {
+        let users = self.part.users_of(lane);
+        users.iter().map(|user| format!("aws_iam_user.{}", snake(user.name.as_ref()))).collect()
+    }
+
+    /// A document as a template: the JSON text of the policy, with references for keys.
+    fn policy(&self, document: &Document) -> String {
+        let text = document.to_json().replace("${", "$${").replace("%{", "%%{");
+        self.part.with_references(&text, |lane, own| format!("\"{}\"", key_reference(lane, own)))
+    }
+}
+
+fn check_provider(provider: Provider, lane: &DesiredLane) -> Result<(), Error> {
+    let impossible = match provider {
+        Provider::V6 => return Ok(()),
+        Provider::V5 if lane.account_regional() => {
+            format!("create {}, an account-regional name", lane.bucket)
+        }
+        // S3 blocks them on every new bucket until somebody says otherwise.
+        Provider::V5 if lane.at_rest == AtRest::SseC => {
+            "let a new bucket take customer-provided keys".to_owned()
+        }
+        Provider::V5 => return Ok(()),
+    };
+    let message =
+        format!("lane `{}`: version 5 of the AWS provider cannot {impossible}", lane.name);
+    Err(Error::new(ErrorKind::Exchange, message).with_hint("consign export terraform --provider 6"))
+}
+
+fn lifecycle_rule(lane: &DesiredLane) -> Value {
+    let lifecycle = lifecycle(lane);
+    json!({
+        "id": LIFECYCLE_RULE,
+        "status": "Enabled",
+        // Every object: without it the provider asks for a filter.
+        "filter": {},
+        "expiration": { "days": lifecycle.expire_days },
+        "noncurrent_version_expiration": { "noncurrent_days": lifecycle.noncurrent_days },
+        "abort_incomplete_multipart_upload": {
+            "days_after_initiation": lifecycle.unfinished_upload_days,
+        },
+    })
+}
+
+fn key_reference(lane: &DesiredLane, own: bool) -> String {
+    if own {
+        format!("${{aws_kms_key.{}.arn}}", snake(lane.name.as_ref()))
+    } else {
+        format!("${{var.{}}}", key_variable(lane))
+    }
+}
+
+fn key_variable(lane: &DesiredLane) -> String {
+    format!("key_arn_{}", snake(lane.name.as_ref()))
+}
+
+/// `to-client` as `to_client`. No two names meet: they hold no underscores.
+fn snake(name: &str) -> String {
+    name.replace('-', "_")
+}
