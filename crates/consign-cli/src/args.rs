@@ -78,6 +78,9 @@ pub(crate) enum Command {
     Prove(ProveArgs),
     Explain(ExplainArgs),
     Evaluate(EvaluateArgs),
+    /// Write the same buckets, keys and policies for CloudFormation, Terraform or by hand
+    #[command(subcommand)]
+    Export(ExportCommand),
     Send(SendArgs),
     Receive(ReceiveArgs),
     List(LaneArgs),
@@ -312,6 +315,56 @@ pub(crate) struct EvaluateArgs {
     /// Files of cases [default: standard input]
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// A CloudFormation template per account
+    ///
+    /// Of every account, or with --as of that party's. Buckets, their policies and keys are retained
+    /// when the stack is deleted.
+    #[command(after_help = "Examples:\n  consign export cloudformation --as acme > acme.json\n  \
+        consign export cloudformation --out infrastructure/")]
+    Cloudformation(ExportArgs),
+    /// A Terraform module per account, in JSON syntax
+    ///
+    /// Of every account, or with --as of that party's. Buckets and keys cannot be destroyed by it. The bucket policies deny listing to administrators,
+    /// and with it the call by which Terraform refreshes a bucket: once they stand, plan with
+    /// -refresh=false.
+    #[command(after_help = "Examples:\n  consign export terraform --as acme > main.tf.json\n  \
+        consign export terraform --out infrastructure/ --provider 5")]
+    Terraform(TerraformArgs),
+    /// The policies as plain documents, and an index of what each is for
+    ///
+    /// Of every account, or with --as of that party's. A key that does not exist yet appears as to-be-created-for-LANE.
+    #[command(after_help = "Example:\n  consign export policies --out policies/")]
+    Policies(ExportArgs),
+}
+
+/// What to write down, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// Ask the accounts at hand for the ARNs of keys that exist
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// The folder to write into [default: print, if it is one file]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Overwrite files that were not exported from this exchange
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TerraformArgs {
+    #[command(flatten)]
+    pub(crate) export: ExportArgs,
+    /// Major version of the AWS provider: 5 knows neither account-regional bucket names nor S3's own
+    /// block of customer-provided keys
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(5..=6))]
+    pub(crate) provider: u8,
 }
 
 /// Send files and folders: sealed, signed, complete or invisible

@@ -60,6 +60,7 @@ async fn run(
         Command::Prove(args) => commands::prove::run(&args, settings, terminal).await,
         Command::Explain(args) => commands::explain::run(&args, settings, terminal).await,
         Command::Evaluate(args) => commands::evaluate::run(&args, terminal),
+        Command::Export(what) => commands::export::run(&what, settings, terminal).await,
         Command::Send(args) => commands::send::run(&args, settings, terminal).await,
         Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
         Command::List(args) => commands::list::run(&args, settings, terminal).await,

@@ -2,7 +2,7 @@
 //! secrets are readable by their owner alone from the first byte on.
 
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Mode of a file that anybody may read.
@@ -18,18 +18,19 @@ pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     file.sync_all()
 }
 
-/// Replaces a file by one rename, so that it is always whole.
+/// Replaces a file by one rename, so that it is always whole. A new file is [`PUBLIC`].
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mode = std::fs::metadata(path).map(|m| m.permissions()).ok();
+    let mode = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.permissions(),
+        Err(_) => std::fs::Permissions::from_mode(PUBLIC),
+    };
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(content)?;
-    if let Some(mode) = mode {
-        file.as_file().set_permissions(mode)?;
-    }
+    file.as_file().set_permissions(mode)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod destroy;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod init;
 pub(crate) mod interrupt;

@@ -34,6 +34,12 @@ impl Provider {
     }
 }
 
+const REFRESH: &str = "The bucket policies deny HeadBucket to everybody but a lane's readers, and \
+    the AWS provider refreshes buckets with it: once they stand, plan with -refresh=false.";
+
+const UNBLOCKED: &str = "S3's own block of customer-provided keys is not set, because provider 5 \
+    does not know it; the bucket policies deny them.";
+
 /// A module per account, `EXCHANGE-ACCOUNT/main.tf.json`, with everything that `apply` makes
 /// there. `told` holds the keys of other accounts, where they are known.
 ///
@@ -88,17 +94,9 @@ impl<'p, 'a> Module<'p, 'a> {
     fn text(self) -> String {
         let (desired, account) = (self.part.desired, &self.part.account);
         let mut notes = self.part.notes();
-        notes.push(
-            "The bucket policies deny HeadBucket to everybody but a lane's readers, and the AWS \
-             provider refreshes buckets with it: once they stand, plan with -refresh=false."
-                .to_owned(),
-        );
-        if self.provider == Provider::V5 {
-            notes.push(
-                "S3's own block of customer-provided keys is not set, because provider 5 does not \
-                 know it; the bucket policies deny them."
-                    .to_owned(),
-            );
+        if self.part.lanes().next().is_some() {
+            notes.push(REFRESH.to_owned());
+            notes.extend((self.provider == Provider::V5).then(|| UNBLOCKED.to_owned()));
         }
         let mut module = json!({
             "//": { "consign": Marker::new(desired, Some(account), notes) },
@@ -175,14 +173,14 @@ impl<'p, 'a> Module<'p, 'a> {
         let expiry = json!({
             "bucket": id,
             "rule": lifecycle_rule(lane),
-            "depends_on": [format!("aws_s3_bucket_versioning.{name}")],
         });
+        let expiry = after(expiry, vec![format!("aws_s3_bucket_versioning.{name}")]);
         self.add("aws_s3_bucket_lifecycle_configuration", &name, expiry);
         let policy = bucket::policy(lane, self.part.stand_ins.get(&lane.name), Grants::Given);
-        let mut after = vec![format!("aws_s3_bucket_public_access_block.{name}")];
-        after.extend(self.users_of(lane));
-        let policy = json!({ "bucket": id, "policy": self.policy(&policy), "depends_on": after });
-        self.add("aws_s3_bucket_policy", &name, policy);
+        let policy = json!({ "bucket": id, "policy": self.policy(&policy) });
+        let mut before = vec![format!("aws_s3_bucket_public_access_block.{name}")];
+        before.extend(self.users_of(lane));
+        self.add("aws_s3_bucket_policy", &name, after(policy, before));
     }
 
     fn encryption_rule(&self, lane: &DesiredLane) -> Value {
@@ -214,9 +212,8 @@ impl<'p, 'a> Module<'p, 'a> {
             "deletion_window_in_days": KEY_DELETION_DAYS,
             "tags": lane.tags(),
             "lifecycle": { "prevent_destroy": true },
-            "depends_on": self.users_of(lane),
         });
-        self.add("aws_kms_key", &name, key);
+        self.add("aws_kms_key", &name, after(key, self.users_of(lane)));
         let target = format!("${{aws_kms_key.{name}.key_id}}");
         let alias = json!({ "name": lane.key_alias, "target_key_id": target });
         self.add("aws_kms_alias", &name, alias);
@@ -242,11 +239,11 @@ impl<'p, 'a> Module<'p, 'a> {
         let guards = part
             .own_lanes_of(party)
             .map(|lane| format!("aws_s3_bucket_policy.{}", snake(lane.name.as_ref())));
-        let mut policy = json!({
+        let policy = json!({
             "name": part.desired.identity_policy_name(),
             "policy": self.policy(&document),
-            "depends_on": guards.collect::<Vec<_>>(),
         });
+        let mut policy = after(policy, guards.collect());
         let foreign = part.foreign_keys_of(party);
         if !foreign.is_empty() {
             let keys: Vec<String> =
@@ -273,6 +270,13 @@ impl<'p, 'a> Module<'p, 'a> {
         let text = document.to_json().replace("${", "$${").replace("%{", "%%{");
         self.part.with_references(&text, |lane, own| format!("\"{}\"", key_reference(lane, own)))
     }
+}
+
+fn after(mut resource: Value, names: Vec<String>) -> Value {
+    if !names.is_empty() {
+        resource["depends_on"] = names.into();
+    }
+    resource
 }
 
 fn check_provider(provider: Provider, lane: &DesiredLane) -> Result<(), Error> {
