@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::error::{Error, NO_REGION};
 use crate::settings::{Credentials, Settings};
-use crate::{Cloud, Iam, Kms, S3, Sts};
+use crate::{Cloud, Elsewhere, Iam, Kms, S3, Sts};
 
 /// Connections unused for longer are closed by us rather than found closed by the server: S3 and
 /// the load balancers in front of other stores let go of idle ones from about twenty seconds on.
@@ -22,7 +22,7 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn connect(settings: &Settings) -> Result<Cloud, Error> {
     let http = http_client(settings.ca_bundle.as_deref())?;
-    let sdk = load(settings, http).await;
+    let sdk = load(settings, http.clone()).await;
     let endpoint = settings.endpoint.clone().or_else(|| sdk.endpoint_url().map(str::to_owned));
     let sdk = with_region(sdk, endpoint.is_some() || settings.s3_endpoint.is_some())?;
     let region = sdk.region().map(ToString::to_string).unwrap_or_default();
@@ -31,6 +31,13 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Cloud, Error> {
         kms: Kms::new(aws_sdk_kms::Client::new(&sdk)),
         iam: Iam::new(aws_sdk_iam::Client::new(&sdk)),
         sts: Sts::new(aws_sdk_sts::Client::new(&sdk)),
+        elsewhere: Elsewhere::new(
+            http,
+            sdk.credentials_provider(),
+            region.clone(),
+            endpoint.clone(),
+            settings.timeouts,
+        ),
         region,
         endpoint,
     })

@@ -240,6 +240,20 @@ impl Call {
         }
     }
 
+    /// An error out of an answer's parts.
+    pub(crate) fn answered(
+        self,
+        code: Option<String>,
+        message: Option<String>,
+        status: u16,
+    ) -> Error {
+        let mut made = self.error(kind_of(code.as_deref(), status), "");
+        made.inner.message = message;
+        made.inner.http_status = Some(status);
+        made.inner.code = code;
+        made
+    }
+
     pub(crate) fn caused(
         self,
         kind: ErrorKind,

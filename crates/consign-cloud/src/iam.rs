@@ -298,6 +298,21 @@ impl Iam {
         }
     }
 
+    /// The text of a managed policy in its default version, by ARN.
+    pub async fn managed_policy(&self, arn: &str) -> Result<String, Error> {
+        let call = Call::new("iam:GetPolicy", arn);
+        let found = self.client.get_policy().policy_arn(arn).send().await;
+        let found = found.map_err(|error| call.clone().failed(error))?;
+        let version = found.policy.and_then(|policy| policy.default_version_id);
+        let version = version.unwrap_or_else(|| "v1".to_owned());
+        let call = Call::new("iam:GetPolicyVersion", arn);
+        let request = self.client.get_policy_version().policy_arn(arn).version_id(version);
+        let found = request.send().await.map_err(|error| call.clone().failed(error))?;
+        let document = found.policy_version.and_then(|version| version.document);
+        let document = document.as_deref().map(decoded);
+        document.ok_or_else(|| call.error(ErrorKind::InvalidResponse, "the answer has no document"))
+    }
+
     /// Makes an access key. Its secret is shown this once.
     pub async fn create_access_key(&self, user: &str) -> Result<Credentials, Error> {
         let call = Call::new("iam:CreateAccessKey", user);

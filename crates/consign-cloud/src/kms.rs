@@ -43,6 +43,19 @@ pub struct KeyInfo {
     pub customer_managed: bool,
     /// `SYMMETRIC_DEFAULT` and the like.
     pub spec: Option<String>,
+    /// Has replicas in other regions, or can have.
+    pub multi_region: bool,
+}
+
+/// Somebody who may use a key although no policy names him.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantEntry {
+    /// The grant's id.
+    pub id: String,
+    /// ARN, account or service.
+    pub grantee: String,
+    /// `Decrypt`, `GenerateDataKey`, …
+    pub operations: Vec<String>,
 }
 
 /// Whether a key can be used.
@@ -141,6 +154,50 @@ impl Kms {
         found
             .policy
             .ok_or_else(|| call.error(ErrorKind::InvalidResponse, "the answer has no policy"))
+    }
+
+    /// Names of the key's policies. By key id or ARN. `default` is the one that
+    /// [`get_key_policy`](Self::get_key_policy) reads; sharing through AWS RAM adds others.
+    pub async fn list_key_policies(&self, key: &str) -> Result<Vec<String>, Error> {
+        let call = Call::new("kms:ListKeyPolicies", key);
+        let mut names = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let request = self.client.list_key_policies().key_id(key);
+            let page = request.set_marker(marker.clone()).send().await;
+            let page = page.map_err(|error| call.clone().failed(error))?;
+            names.extend(page.policy_names.unwrap_or_default());
+            let next = page.next_marker.filter(|_| page.truncated);
+            if next.is_none() || next == marker {
+                return Ok(names);
+            }
+            marker = next;
+        }
+    }
+
+    /// Grants on the key. By key id or ARN.
+    pub async fn list_grants(&self, key: &str) -> Result<Vec<GrantEntry>, Error> {
+        let call = Call::new("kms:ListGrants", key);
+        let mut grants = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let request = self.client.list_grants().key_id(key);
+            let page = request.set_marker(marker.clone()).send().await;
+            let page = page.map_err(|error| call.clone().failed(error))?;
+            grants.extend(page.grants.unwrap_or_default().into_iter().map(|grant| {
+                let operations = grant.operations.unwrap_or_default();
+                GrantEntry {
+                    id: grant.grant_id.unwrap_or_default(),
+                    grantee: grant.grantee_principal.unwrap_or_default(),
+                    operations: operations.iter().map(|it| it.as_str().to_owned()).collect(),
+                }
+            }));
+            let next = page.next_marker.filter(|_| page.truncated);
+            if next.is_none() || next == marker {
+                return Ok(grants);
+            }
+            marker = next;
+        }
     }
 
     /// Replaces the key policy. By key id or ARN. KMS refuses one that locks the caller out.
@@ -383,6 +440,7 @@ fn info(call: &Call, metadata: Option<sdk::KeyMetadata>) -> Result<KeyInfo, Erro
         },
         customer_managed: key.key_manager != Some(sdk::KeyManagerType::Aws),
         spec: key.key_spec.map(|spec| spec.as_str().to_owned()),
+        multi_region: key.multi_region == Some(true),
         id: key.key_id,
     })
 }

@@ -12,6 +12,7 @@
 //! it knows which bytes to send again), and it knows neither exchanges nor seals.
 
 mod connect;
+pub mod elsewhere;
 mod error;
 pub mod iam;
 pub mod kms;
@@ -20,6 +21,7 @@ mod settings;
 pub mod sts;
 mod url;
 
+pub use elsewhere::Elsewhere;
 pub use error::{Error, ErrorKind};
 pub use iam::Iam;
 pub use kms::Kms;
@@ -35,6 +37,7 @@ pub struct Cloud {
     kms: Kms,
     iam: Iam,
     sts: Sts,
+    elsewhere: Elsewhere,
     region: String,
     endpoint: Option<String>,
 }
@@ -67,6 +70,12 @@ impl Cloud {
     /// Who am I, and who may I become.
     pub fn sts(&self) -> &Sts {
         &self.sts
+    }
+
+    /// What other services say about buckets: S3 Control, CloudTrail, SQS, Access Analyzer,
+    /// GuardDuty.
+    pub fn elsewhere(&self) -> &Elsewhere {
+        &self.elsewhere
     }
 
     /// The region requests are signed for.

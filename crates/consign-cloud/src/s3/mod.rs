@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 pub mod bucket;
+pub mod inspect;
 mod list;
 mod multipart;
 mod object;
