@@ -20,6 +20,7 @@
 
 pub mod apply;
 pub mod ask;
+pub mod audit;
 pub mod desired;
 pub mod destroy;
 pub mod document;
