@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// Write the same buckets, keys and policies for CloudFormation, Terraform or by hand
     #[command(subcommand)]
     Export(ExportCommand),
+    Audit(AuditArgs),
+    Doctor(DoctorArgs),
     Send(SendArgs),
     Receive(ReceiveArgs),
     List(LaneArgs),
@@ -365,6 +367,53 @@ pub(crate) struct TerraformArgs {
     /// block of customer-provided keys
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(5..=6))]
     pub(crate) provider: u8,
+}
+
+/// Check what is deployed, whoever made it, against the controls of a secure exchange
+///
+/// Reads buckets, keys, roles and accounts; changes nothing. A control about what a policy means is
+/// decided by evaluating the policy. What may not be read is reported as not looked at, never as a
+/// pass. Exits with 3 if a control fails.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  consign audit --account-profile 111111111111=acme-auditor\n  \
+    consign audit --bucket some-bucket --profile acme-auditor\n  consign audit --sarif audit.sarif"
+)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// A bucket outside the exchange, of the account of the credentials at hand, instead of the
+    /// exchange's own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bucket: Option<String>,
+    /// Also write the findings as SARIF 2.1.0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sarif: Option<PathBuf>,
+    /// Every finding, not only those that did not pass
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Find out why a request is denied, from the outside in
+///
+/// Takes the command that failed after `--`, or an action and what it is about. Looks at the endpoint,
+/// the clock, the credentials, the bucket, the key and the policies, stops at the first that explains
+/// it, and says what to do.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign doctor s3:GetObject s3://bucket/key\n  \
+    consign doctor -- aws s3 cp report.pdf s3://bucket/report.pdf\n  \
+    consign doctor --as globex send --lane from-client")]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) administrators: AdministratorArgs,
+    /// The command that failed, or ACTION and s3://BUCKET/KEY
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<String>,
 }
 
 /// Send files and folders: sealed, signed, complete or invisible

@@ -61,6 +61,8 @@ async fn run(
         Command::Explain(args) => commands::explain::run(&args, settings, terminal).await,
         Command::Evaluate(args) => commands::evaluate::run(&args, terminal),
         Command::Export(what) => commands::export::run(&what, settings, terminal).await,
+        Command::Audit(args) => commands::audit::run(&args, settings, terminal).await,
+        Command::Doctor(args) => commands::doctor::run(&args, settings, terminal).await,
         Command::Send(args) => commands::send::run(&args, settings, terminal).await,
         Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
         Command::List(args) => commands::list::run(&args, settings, terminal).await,

@@ -23,6 +23,7 @@ pub mod ask;
 pub mod audit;
 pub mod desired;
 pub mod destroy;
+pub mod doctor;
 pub mod document;
 mod effects;
 mod error;

@@ -1,12 +1,14 @@
 //! One file per command: arguments in, one call, words out.
 
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod destroy;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod doctor;
 pub(crate) mod files;
 pub(crate) mod init;
 pub(crate) mod interrupt;

@@ -6,9 +6,11 @@
 mod signed;
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Value, json};
 
 use crate::error::{Call, Error, ErrorKind};
@@ -27,6 +29,17 @@ impl fmt::Debug for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Elsewhere").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
+}
+
+/// Credentials without their secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsSeen {
+    /// The public half.
+    pub access_key_id: String,
+    /// Whether a session token belongs to them.
+    pub temporary: bool,
+    /// Milliseconds since 1970 when they end, where their source knows.
+    pub expires_ms: Option<i64>,
 }
 
 /// A trail of CloudTrail.
@@ -77,6 +90,36 @@ impl Elsewhere {
         timeouts: Timeouts,
     ) -> Elsewhere {
         Elsewhere { sender: Sender { http, credentials, region, timeouts }, endpoint }
+    }
+
+    /// What S3's clock says, in milliseconds since 1970, asked without a signature: the first
+    /// thing to know when nothing works. `None` for a server that sends no date.
+    pub async fn clock_ms(&self) -> Result<Option<i64>, Error> {
+        let origin = self.origin(&format!("https://s3.{}.amazonaws.com", self.sender.region));
+        let date = self.sender.date(Call::new("endpoint", &origin), &origin).await?;
+        let parse = |text: String| DateTime::from_str(&text, Format::HttpDate).ok();
+        Ok(date.and_then(parse).and_then(|date| date.to_millis().ok()))
+    }
+
+    /// The credentials that requests are signed with, without their secrets.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadCredentials`] when none are found, or their source does not give them.
+    pub async fn credentials(&self) -> Result<CredentialsSeen, Error> {
+        let call = Call::new("credentials", "");
+        let Some(provider) = &self.sender.credentials else {
+            return Err(call.error(ErrorKind::BadCredentials, "no credentials were found"));
+        };
+        let found = provider.provide_credentials().await.map_err(|error| {
+            call.caused(ErrorKind::BadCredentials, "no credentials were found", error)
+        })?;
+        let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let millis = |since: Duration| i64::try_from(since.as_millis()).ok();
+        Ok(CredentialsSeen {
+            access_key_id: found.access_key_id().to_owned(),
+            temporary: found.session_token().is_some(),
+            expires_ms: found.expiry().and_then(since_1970).and_then(millis),
+        })
     }
 
     /// Block Public Access of a whole account; `None` when it was never set.

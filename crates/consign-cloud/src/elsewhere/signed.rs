@@ -15,7 +15,8 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::timeout::TimeoutConfig;
 
@@ -64,6 +65,34 @@ impl Sender {
         }
         let (code, message) = refusal(&body);
         Err(call.answered(code, message, status))
+    }
+
+    /// The `Date` header of an unsigned answer, whatever its status: reaching the service, and
+    /// its clock.
+    pub(super) async fn date(&self, call: Call, origin: &str) -> Result<Option<String>, Error> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(self.timeouts.connect)
+            .read_timeout(self.timeouts.control)
+            .build();
+        let operation = Operation::builder()
+            .service_name("s3")
+            .operation_name("date")
+            .http_client(self.http.clone())
+            .endpoint_url(origin)
+            .no_auth()
+            .no_retry()
+            .timeout_config(timeouts)
+            .serializer(|()| {
+                let mut request = HttpRequest::new(SdkBody::empty());
+                request.set_method("GET")?;
+                request.set_uri("/")?;
+                Ok(request)
+            })
+            .deserializer::<_, std::convert::Infallible>(|response| {
+                Ok(response.headers().get("date").map(str::to_owned))
+            })
+            .build();
+        operation.invoke(()).await.map_err(|error| unsent(call, error))
     }
 
     fn signed(
@@ -135,16 +164,18 @@ impl Sender {
                 Ok((response.status().as_u16(), String::from_utf8_lossy(body).into_owned()))
             })
             .build();
-        operation.invoke(headers).await.map_err(|error| {
-            let kind = match &error {
-                aws_smithy_runtime_api::client::result::SdkError::TimeoutError(_) => {
-                    ErrorKind::Timeout
-                }
-                _ => ErrorKind::Network,
-            };
-            call.caused(kind, "the connection failed", error)
-        })
+        operation.invoke(headers).await.map_err(|error| unsent(call, error))
     }
+}
+
+fn unsent(call: Call, error: SdkError<std::convert::Infallible, HttpResponse>) -> Error {
+    let timeout = match &error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_timeout(),
+        _ => false,
+    };
+    let kind = if timeout { ErrorKind::Timeout } else { ErrorKind::Network };
+    call.caused(kind, "the connection failed", error)
 }
 
 /// Code and sentence of a refusal, in XML or JSON.

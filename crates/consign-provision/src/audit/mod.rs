@@ -15,6 +15,7 @@ mod read;
 mod sarif;
 
 pub use facts::{AccountFacts, BucketFacts, Fact, Facts, KeyFacts, LogTarget, PrincipalFacts};
+pub(crate) use read::policies_of;
 pub use read::{read, read_bucket};
 pub use sarif::sarif;
 

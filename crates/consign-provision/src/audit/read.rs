@@ -195,14 +195,14 @@ async fn principal(party: &DesiredParty, cloud: Option<&Cloud>) -> PrincipalFact
     };
     let (iam, name) = (cloud.iam(), party.principal.name());
     if party.is_user() {
-        return found(Fact::Is(None), policies(Holder::User(name), cloud).await);
+        return found(Fact::Is(None), policies_of(Holder::User(name), cloud).await);
     }
     let trust = iam.get_role(name).await.map(|role| role.and_then(|role| role.trust_policy));
-    found(trust.into(), policies(Holder::Role(name), cloud).await)
+    found(trust.into(), policies_of(Holder::Role(name), cloud).await)
 }
 
 /// Inline and attached policies; a principal that does not exist has none.
-async fn policies(holder: Holder<'_>, cloud: &Cloud) -> Fact<Vec<String>> {
+pub(crate) async fn policies_of(holder: Holder<'_>, cloud: &Cloud) -> Fact<Vec<String>> {
     let iam = cloud.iam();
     let all = async {
         let mut texts = Vec::new();
