@@ -255,7 +255,7 @@ impl Template {
             let settings = json!({
                 "UserName": party.principal.name(),
                 "Path": party.principal.path(),
-                "Tags": tags(part.desired.user_tags()),
+                "Tags": tags(part.desired.principal_tags()),
             });
             self.add(id.clone(), Resource::new("AWS::IAM::User", settings))?;
         }

@@ -230,7 +230,7 @@ impl<'p, 'a> Module<'p, 'a> {
             let user = json!({
                 "name": party.principal.name(),
                 "path": party.principal.path(),
-                "tags": part.desired.user_tags(),
+                "tags": part.desired.principal_tags(),
             });
             self.add("aws_iam_user", &name, user);
         }
