@@ -16,6 +16,8 @@ const COMMANDS: &[&[&str]] = &[
     &["apply"],
     &["destroy"],
     &["prove"],
+    &["audit"],
+    &["doctor"],
     &["explain"],
     &["evaluate"],
     &["export", "cloudformation"],

@@ -154,7 +154,7 @@ fn every_action_and_condition_key_exists_and_fits() {
         );
         return;
     };
-    let services = ["s3", "kms"].map(|service| {
+    let services = ["s3", "kms", "sts"].map(|service| {
         let text = std::fs::read_to_string(folder.join(format!("{service}.json")));
         let data: Value = serde_json::from_str(&text.expect("a file")).expect("JSON");
         (service, data)
@@ -177,7 +177,11 @@ fn every_action_and_condition_key_exists_and_fits() {
 }
 
 fn check_statement(what: &str, statement: &Value, service: &str, data: &Value) {
-    let resources = strings(&statement["Resource"]);
+    // A trust policy is about the role that it belongs to, and names no resource.
+    let resources = match &statement["Resource"] {
+        Value::Null => vec!["arn:aws:iam::111111111111:role/r".to_owned()],
+        named => strings(named),
+    };
     for action in strings(&statement["Action"]) {
         let Some(pattern) = action.strip_prefix(&format!("{service}:")) else { continue };
         let actions = data["actions"].as_array().expect("actions");
@@ -195,6 +199,7 @@ fn check_statement(what: &str, statement: &Value, service: &str, data: &Value) {
         let about = |resource: &str| match service {
             "s3" if resource.contains('/') => fits("object"),
             "s3" => fits("bucket"),
+            "sts" => fits("role"),
             _ => fits("key"),
         };
         assert!(
