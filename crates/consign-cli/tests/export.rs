@@ -71,6 +71,7 @@ const ONE: [&str; 2] = ["111111111111", "111111111111"];
 #[test]
 fn cfn_lint_finds_nothing_in_the_templates() {
     let tool = consign_testkit::require!("cfn-lint");
+    let (mut desks, mut templates) = (Vec::new(), Vec::new());
     for (accounts, more) in [
         (TWO, ""),
         (ONE, ""),
@@ -80,17 +81,18 @@ fn cfn_lint_finds_nothing_in_the_templates() {
         (ONE, "bucket = \"a-bucket-of-our-own-LANE\""),
     ] {
         let desk = Desk::new(accounts, more);
-        let templates = desk.run(&["export", "cloudformation", "--out", "made"]);
-        for template in templates.lines() {
-            let mut lint = judges::command(&tool);
-            lint.args(["--regions", "eu-west-1", "--include-checks", "I", "--format", "json"]);
-            let output = lint.arg("--template").arg(desk.path(template)).output().unwrap();
-            let said = both(&output);
-            let found: Vec<serde_json::Value> = serde_json::from_str(&said).expect(&said);
-            let faults: Vec<_> = found.iter().filter(|found| !is_newer_action(found)).collect();
-            assert!(faults.is_empty(), "{template}: {faults:#?}");
-        }
+        let made = desk.run(&["export", "cloudformation", "--out", "made"]);
+        templates.extend(made.lines().map(|template| desk.path(template)));
+        desks.push(desk);
     }
+    let mut lint = judges::command(&tool);
+    lint.args(["--regions", "eu-west-1", "--include-checks", "I", "--format", "json"]);
+    let output = lint.arg("--template").args(&templates).output().unwrap();
+    let said = both(&output);
+    let found: Vec<serde_json::Value> = serde_json::from_str(&said).expect(&said);
+    let faults: Vec<_> = found.iter().filter(|found| !is_newer_action(found)).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(templates.len(), 9);
 }
 
 /// An action that cfn-lint before 1.58 does not know, because it is newer.
@@ -197,14 +199,7 @@ fn terraform_makes_what_a_module_says_and_then_has_nothing_to_change() {
     let moto = consign_testkit::require!("moto_server");
     desk.run(&["export", "terraform", "--provider", "5", "--out", "made"]);
     let moto = Moto::start(&moto, ONE[0]);
-    let services = ["s3", "kms", "iam", "sts"].map(|service| (service, moto.endpoint.as_str()));
-    let endpoints = services.into_iter().collect::<std::collections::BTreeMap<_, _>>();
-    let aside = serde_json::json!({ "provider": { "aws": {
-        "endpoints": endpoints,
-        "s3_use_path_style": true,
-        "skip_metadata_api_check": true,
-    } } });
-    std::fs::write(terraform.folder.join("moto_override.tf.json"), aside.to_string()).unwrap();
+    aside(&terraform.folder, &moto.endpoint);
     terraform.init();
     succeed(&mut terraform.command(&["validate", "-no-color"]));
     let made = succeed(&mut terraform.command(&["apply", "-auto-approve", "-no-color"]));
@@ -216,6 +211,96 @@ fn terraform_makes_what_a_module_says_and_then_has_nothing_to_change() {
     let destroyed = terraform.command(&["destroy", "-auto-approve", "-no-color"]).output().unwrap();
     assert!(!destroyed.status.success(), "keys and buckets are not destroyed");
     assert!(both(&destroyed).contains("prevent_destroy"), "{}", both(&destroyed));
+}
+
+/// The local cloud in a process of its own. It knows nothing of the exchange.
+struct Cloud {
+    server: Child,
+    environment: Vec<(String, String)>,
+}
+
+impl Cloud {
+    fn start(desk: &Desk, account: &str) -> Cloud {
+        let serve = ["local", "serve", "--json", "--quiet", "--account", account, "--root"];
+        let mut command = desk.consign(&serve);
+        // Elsewhere than the exchange file, whose users it would make.
+        std::fs::create_dir(desk.path("elsewhere")).unwrap();
+        command.arg(desk.path("cloud")).current_dir(desk.path("elsewhere"));
+        let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
+        let said = server.stdout.take().unwrap();
+        let mut said = serde_json::Deserializer::from_reader(said).into_iter();
+        let said: serde_json::Value = said.next().expect("the cloud says where it is").unwrap();
+        let variables = said["environment"].as_object().unwrap().iter();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let mut environment: Vec<_> = variables.map(|(k, v)| (k.clone(), text(v))).collect();
+        environment.push(("AWS_PROFILE".to_owned(), format!("admin-{account}")));
+        Cloud { server, environment }
+    }
+
+    fn endpoint(&self) -> &str {
+        let mut variables = self.environment.iter();
+        &variables.find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap().1
+    }
+
+    fn place<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        let _gone = self.server.kill();
+        let _reaped = self.server.wait();
+    }
+}
+
+#[test]
+fn what_terraform_makes_where_policies_are_enforced_is_what_consign_wants() {
+    let desk = Desk::new(ONE, "bucket = \"a-bucket-of-our-own-LANE\"");
+    let Some(terraform) = terraform(desk.path("made/acme-globex-111111111111")) else { return };
+    desk.run(&["export", "terraform", "--provider", "5", "--out", "made"]);
+    let cloud = Cloud::start(&desk, ONE[0]);
+    aside(&terraform.folder, cloud.endpoint());
+    // The provider waits for a header about transitions that the local cloud does not send.
+    let main = terraform.folder.join("main.tf.json");
+    let mut module: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&main).unwrap()).unwrap();
+    let resources = module["resource"].as_object_mut().unwrap();
+    resources.remove("aws_s3_bucket_lifecycle_configuration").unwrap();
+    std::fs::write(&main, module.to_string()).unwrap();
+    terraform.init();
+    succeed(cloud.place(&mut terraform.command(&["apply", "-auto-approve", "-no-color"])));
+
+    let plan = succeed(cloud.place(&mut desk.consign(&["plan", "--json"])));
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let steps = plan["steps"].as_array().unwrap().iter();
+    let mut calls: Vec<_> = steps.map(|step| step["action"]["call"].as_str().unwrap()).collect();
+    calls.sort_unstable();
+    // What provider 5 does not know, and what was taken out above; per lane.
+    assert_eq!(calls, ["put-encryption", "put-encryption", "put-lifecycle", "put-lifecycle"]);
+    succeed(cloud.place(&mut desk.consign(&["prove", "--live"])));
+
+    let plan = ["plan", "-no-color", "-detailed-exitcode"];
+    let blind = [plan.as_slice(), &["-refresh=false"]].concat();
+    succeed(cloud.place(&mut terraform.command(&blind)));
+    // A provider that may not see the buckets takes them for gone; their guards stay all the same.
+    let output = cloud.place(&mut terraform.command(&plan)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", both(&output));
+    assert!(both(&output).contains("prevent_destroy"), "{}", both(&output));
+}
+
+/// Sends the provider to an endpoint instead of AWS.
+fn aside(folder: &Path, endpoint: &str) {
+    let services = ["s3", "kms", "iam", "sts"].map(|service| (service, endpoint));
+    let endpoints = services.into_iter().collect::<std::collections::BTreeMap<_, _>>();
+    let aside = serde_json::json!({ "provider": { "aws": {
+        "endpoints": endpoints,
+        "s3_use_path_style": true,
+        "skip_metadata_api_check": true,
+    } } });
+    std::fs::write(folder.join("aside_override.tf.json"), aside.to_string()).unwrap();
 }
 
 #[test]

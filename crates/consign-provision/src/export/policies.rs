@@ -16,19 +16,22 @@ struct Index {
 
 /// What a document is for, and where it goes.
 #[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind")]
 enum Entry {
-    BucketPolicy { account: AccountId, lane: LaneName, bucket: BucketName },
-    KeyPolicy { account: AccountId, lane: LaneName, alias: String, key: String },
-    IdentityPolicy { account: AccountId, party: PartyName, principal: String, policy_name: String },
+    #[serde(rename = "bucket-policy")]
+    Bucket { account: AccountId, lane: LaneName, bucket: BucketName },
+    #[serde(rename = "key-policy")]
+    Key { account: AccountId, lane: LaneName, alias: String, key: String },
+    #[serde(rename = "identity-policy")]
+    Identity { account: AccountId, party: PartyName, principal: String, policy_name: String },
 }
 
 impl Entry {
     fn account(&self) -> &AccountId {
         match self {
-            Entry::BucketPolicy { account, .. }
-            | Entry::KeyPolicy { account, .. }
-            | Entry::IdentityPolicy { account, .. } => account,
+            Entry::Bucket { account, .. }
+            | Entry::Key { account, .. }
+            | Entry::Identity { account, .. } => account,
         }
     }
 }
@@ -62,15 +65,14 @@ fn entries(desired: &Desired, keys: &Keys) -> BTreeMap<String, Entry> {
         let (account, name) = (lane.owner.clone(), lane.name.clone());
         if let Some(key) = keys.get(&name) {
             let (alias, key) = (lane.key_alias.clone(), key.to_string());
-            let entry =
-                Entry::KeyPolicy { account: account.clone(), lane: name.clone(), alias, key };
+            let entry = Entry::Key { account: account.clone(), lane: name.clone(), alias, key };
             entries.insert(format!("key-{name}.json"), entry);
         }
-        let entry = Entry::BucketPolicy { account, lane: name, bucket: lane.bucket.clone() };
+        let entry = Entry::Bucket { account, lane: name, bucket: lane.bucket.clone() };
         entries.insert(format!("bucket-{}.json", lane.name), entry);
     }
     for party in desired.parties.values() {
-        let entry = Entry::IdentityPolicy {
+        let entry = Entry::Identity {
             account: party.account.clone(),
             party: party.name.clone(),
             principal: party.principal.to_string(),

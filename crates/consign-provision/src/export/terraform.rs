@@ -1,6 +1,6 @@
 //! One Terraform root module per account, in Terraform's JSON syntax.
 //!
-//! Keys and buckets cannot be destroyed by it (`prevent_destroy`). The ARN of a key of another
+//! Keys, buckets and what guards them cannot be destroyed by it (`prevent_destroy`). The ARN of a key of another
 //! account is a variable, and the identity policies that name it have `count = 0` until it is
 //! given. Every string of that syntax is a template, so `${` and `%{` of a policy are doubled
 //! before references are put in.
@@ -121,7 +121,12 @@ impl<'p, 'a> Module<'p, 'a> {
         pretty(&module)
     }
 
-    fn add(&mut self, kind: &'static str, name: &str, resource: Value) {
+    /// Adds a resource. What belongs to a bucket or key cannot be destroyed: a provider that may
+    /// not see a bucket takes it for gone, and would take its guards away to make it again.
+    fn add(&mut self, kind: &'static str, name: &str, mut resource: Value) {
+        if kind.starts_with("aws_s3_bucket") || kind == "aws_kms_key" {
+            resource["lifecycle"] = json!({ "prevent_destroy": true });
+        }
         self.resources.entry(kind).or_default().insert(name.to_owned(), resource);
     }
 
@@ -148,7 +153,6 @@ impl<'p, 'a> Module<'p, 'a> {
         let mut bucket = json!({
             "bucket": lane.bucket,
             "tags": lane.tags(),
-            "lifecycle": { "prevent_destroy": true },
         });
         if lane.account_regional() {
             bucket["bucket_namespace"] = "account-regional".into();
@@ -211,7 +215,6 @@ impl<'p, 'a> Module<'p, 'a> {
             "enable_key_rotation": true,
             "deletion_window_in_days": KEY_DELETION_DAYS,
             "tags": lane.tags(),
-            "lifecycle": { "prevent_destroy": true },
         });
         self.add("aws_kms_key", &name, after(key, self.users_of(lane)));
         let target = format!("${{aws_kms_key.{name}.key_id}}");
