@@ -238,9 +238,8 @@ fn buckets_have_every_setting_that_apply_makes() {
         for lane in desired.lanes.values() {
             let template = parsed(&files[&format!("acme-globex-{}.json", lane.owner)]);
             let all = template["Resources"].as_object().expect("resources").values();
-            let ours = |resource: &&Value| {
-                resource["Properties"]["BucketName"] == Value::from(lane.bucket.as_ref())
-            };
+            let ours =
+                |resource: &&Value| resource["Properties"]["BucketName"] == lane.bucket.as_ref();
             let bucket = all.clone().find(ours).expect("the bucket");
             assert_eq!(bucket["DeletionPolicy"], "Retain");
             assert_eq!(bucket["UpdateReplacePolicy"], "Retain");

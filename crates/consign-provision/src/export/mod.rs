@@ -172,7 +172,7 @@ impl<'a> Part<'a> {
             .collect();
         notes.extend(self.parties().filter(|party| !party.is_user()).map(|party| {
             let arn = &party.arn;
-            format!("{arn} has to exist before: only you know who may assume it.")
+            format!("{arn} has to exist before: roles are not made here.")
         }));
         notes.extend(self.foreign_keys().values().map(|lane| {
             format!(
