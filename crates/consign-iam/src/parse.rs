@@ -27,7 +27,8 @@ pub(crate) fn policy(text: &str, kind: Option<PolicyKind>) -> Result<Document, R
         ));
     }
     let root = json::read(text)?;
-    Parser { text, kind, variables: false }.document(&root)
+    let document = Parser { text, kind, variables: false }.document(&root)?;
+    Ok(Document { source: Some(text.into()), ..document })
 }
 
 /// A document inside a larger text that was read already.
@@ -83,7 +84,7 @@ impl Parser<'_> {
             .ok_or_else(|| self.refuse(root, "", "it has no `Statement`"))
             .and_then(|value| self.statements(value))?;
         let public = crate::public::grants_publicly(&statements);
-        Ok(Document { id, version, statements, public })
+        Ok(Document { id, version, statements, public, source: None })
     }
 
     fn statements(&self, value: &Value) -> Result<Vec<Statement>, Refusal> {

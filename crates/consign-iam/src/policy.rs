@@ -22,6 +22,8 @@ pub(crate) struct Document {
     pub(crate) version: Version,
     pub(crate) statements: Vec<Statement>,
     pub(crate) public: bool,
+    /// The text it was read from, unless that was part of a larger one.
+    pub(crate) source: Option<Box<str>>,
 }
 
 /// What a document is for; it decides which elements it may and must have.
@@ -77,6 +79,11 @@ impl Policy {
         kind: PolicyKind,
     ) -> Result<Policy, Refusal> {
         crate::parse::document_within(text, root, kind).map(|document| Policy(Arc::new(document)))
+    }
+
+    /// The text it was read from; none where that was part of a larger text.
+    pub fn source(&self) -> Option<&str> {
+        self.0.source.as_deref()
     }
 
     /// The document's `Id`.

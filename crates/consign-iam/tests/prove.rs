@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use consign_iam::prove::{
-    Callers, Claim, Counterexample, Domain, Expectation, Region, Set, Values, Verdict, World, prove,
+    Callers, Claim, Counterexample, Domain, Expectation, Region, Set, Values, Verdict, World,
+    check, prove,
 };
 use consign_iam::{Policy, PolicyKind, Principal};
 
@@ -109,7 +110,10 @@ impl<'a> Case<'a> {
         for callers in callers {
             let claim = self.claim(callers);
             match prove(&claim) {
-                Verdict::Holds(certificate) => assert!(!certificate.cases.is_empty()),
+                Verdict::Holds(certificate) => {
+                    assert!(!certificate.cases.is_empty());
+                    check(&claim, &certificate).unwrap();
+                }
                 Verdict::Fails(found) => {
                     panic!("{:?}: {:?}\n{}", claim.region.callers, found.request, found.decision)
                 }

@@ -12,7 +12,7 @@ use crate::glob::{Element, Glob};
 use crate::grant::{Constraint, WITHOUT_CONTEXT};
 use crate::key::Key;
 use crate::pattern::{Kind, Pattern};
-use crate::policy::{Closeness, Policy, Principals, Resources, StatementEffect};
+use crate::policy::{Closeness, Policy, Principals, Resources, StatementEffect, Version};
 use crate::principal::Principal;
 use crate::prove::classes::Class;
 use crate::prove::language::Language;
@@ -305,11 +305,15 @@ impl<'a> Builder<'a> {
         self.spellings.extend(statement.actions.sources.iter().cloned());
         match &statement.resources {
             Resources::Any => {}
-            Resources::Named(patterns) => literals.push((self.resources(patterns, false)?, true)),
-            Resources::AllBut(patterns) => literals.push((self.resources(patterns, true)?, false)),
+            Resources::Named(patterns) => {
+                literals.push((self.resources(patterns, false, placed.version)?, true))
+            }
+            Resources::AllBut(patterns) => {
+                literals.push((self.resources(patterns, true, placed.version)?, false))
+            }
         }
         for condition in &statement.conditions {
-            literals.push((self.condition(condition), true));
+            literals.push((self.condition(condition, placed.version), true));
         }
         let sid = statement.sid.clone();
         let reference = StatementRef {
@@ -328,7 +332,12 @@ impl<'a> Builder<'a> {
     }
 
     /// "The resource is among these", or nothing where an unresolved variable voids the statement.
-    fn resources(&mut self, patterns: &[Pattern], negated: bool) -> Option<usize> {
+    fn resources(
+        &mut self,
+        patterns: &[Pattern],
+        negated: bool,
+        version: Version,
+    ) -> Option<usize> {
         let mut set = Language::default();
         let mut unknown = false;
         for pattern in patterns {
@@ -343,7 +352,10 @@ impl<'a> Builder<'a> {
             on: "resource".to_owned(),
             test: "Among".to_owned(),
             values: patterns.iter().map(|pattern| pattern.source().to_owned()).collect(),
-            variables: patterns.iter().any(Pattern::has_variables),
+            variables: holds_variables(
+                &patterns.iter().map(Pattern::source).collect::<Vec<_>>(),
+                version,
+            ),
         };
         Some(match unknown {
             true => self.atom(atom, Test::Free, None),
@@ -351,10 +363,10 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn condition(&mut self, condition: &Condition) -> usize {
+    fn condition(&mut self, condition: &Condition, version: Version) -> usize {
         let operator = condition.operator;
         let variable = self.variable(&condition.key);
-        let atom = condition_atom(condition);
+        let atom = condition_atom(condition, version);
         if let Operands::Booleans(values) = &condition.operands
             && operator.test == Compared::Null
         {
@@ -429,13 +441,9 @@ impl<'a> Builder<'a> {
                 let actions =
                     operations.iter().map(|name| format!("kms:{}", name.to_ascii_lowercase()));
                 let mut literals = vec![(self.among("action", actions.collect()), true)];
-                let keys = [facts.kms, facts.key];
-                literals.extend(keys.iter().filter_map(|fact| match fact {
-                    Fact::Atom(atom) => Some((*atom, true)),
-                    Fact::Known(_) => None,
-                }));
-                if keys.iter().any(|fact| matches!(fact, Fact::Known(false))) {
-                    continue;
+                match facts.key {
+                    Fact::Atom(atom) => literals.push((atom, true)),
+                    Fact::Known(_) => continue,
                 }
                 if constrained {
                     self.constraint(grant.constraint(), &mut literals);
@@ -531,17 +539,19 @@ impl<'a> Builder<'a> {
     }
 }
 
-pub(crate) fn condition_atom(condition: &Condition) -> Atom {
-    let variables = match &condition.operands {
-        Operands::Patterns(patterns) => patterns.iter().any(Pattern::has_variables),
-        _ => false,
-    };
+fn condition_atom(condition: &Condition, version: Version) -> Atom {
+    let sources = condition.operands.sources();
     Atom {
         on: condition.key.folded().to_owned(),
         test: condition.operator.to_string(),
-        values: condition.operands.sources().into_iter().map(str::to_owned).collect(),
-        variables,
+        variables: holds_variables(&sources, version),
+        values: sources.into_iter().map(str::to_owned).collect(),
     }
+}
+
+/// Whether `${` means anything in these values.
+fn holds_variables(sources: &[&str], version: Version) -> bool {
+    version == Version::V2012 && sources.iter().any(|source| source.contains("${"))
 }
 
 fn set_sides(set: &Set) -> Vec<(Good, bool)> {
@@ -642,7 +652,7 @@ pub(crate) fn is_answered(key: &str) -> bool {
 
 /// Keys that AWS documents as lists (`ArrayOf…` in the service authorization reference). Any other
 /// key has at most one value.
-fn is_list(folded: &str) -> bool {
+pub(crate) fn is_list(folded: &str) -> bool {
     const LISTS: [&str; 10] = [
         "aws:tagkeys",
         "aws:principalorgpaths",

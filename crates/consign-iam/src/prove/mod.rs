@@ -51,11 +51,14 @@
 //! have several values.
 
 mod atoms;
+mod check;
 mod classes;
 mod language;
 mod search;
 mod theory;
 mod world;
+
+pub use check::{Reason, check};
 
 use serde::{Deserialize, Serialize};
 

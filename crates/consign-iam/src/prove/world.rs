@@ -2,7 +2,7 @@
 
 use crate::decision::Layer;
 use crate::evaluate::Policies;
-use crate::policy::{Policy, Statement};
+use crate::policy::{Policy, Statement, Version};
 use crate::prove::{Identity, World};
 
 /// The documents of a world, and one more that allows everything where the identity policies do.
@@ -20,6 +20,7 @@ pub(crate) struct Placed<'a> {
     pub(crate) policy: usize,
     pub(crate) index: usize,
     pub(crate) statement: &'a Statement,
+    pub(crate) version: Version,
 }
 
 impl<'a> Documents<'a> {
@@ -80,7 +81,8 @@ pub(crate) fn statements<'a>(world: &World<'a>) -> Vec<Placed<'a>> {
     for (layer, level, documents) in layers {
         for (policy, document) in documents.iter().enumerate() {
             for (index, statement) in document.statements().iter().enumerate() {
-                placed.push(Placed { layer, level, policy, index, statement });
+                let version = document.version();
+                placed.push(Placed { layer, level, policy, index, statement, version });
             }
         }
     }

@@ -1,0 +1,666 @@
+//! Contradictions: whether no value of one variable is as some atoms say.
+//!
+//! Text is searched with every pattern spelled out, character by character. Numbers, instants and
+//! addresses are cut into cells between the constants, in each of which all tests are constant.
+//! What this cannot decide is not a contradiction.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::key::Key;
+use crate::prove::atoms::{Derived, derived, is_list, written};
+use crate::prove::classes::Class;
+use crate::prove::{Atom, Domain, Region, Set, Values};
+use crate::value::{Decimal, Instant, Network};
+
+/// What requests of a region and class of callers carry.
+pub(super) struct Domains<'d> {
+    pub(super) class: &'d Class,
+    pub(super) region: &'d Region,
+    pub(super) service: Option<&'d str>,
+}
+
+/// What is known of one variable before any atom.
+struct Variable {
+    may_lack: bool,
+    may_be_one: bool,
+    may_be_many: bool,
+    limits: Vec<(Probe, bool)>,
+}
+
+/// A property of one value.
+#[derive(Clone)]
+enum Probe {
+    Text(Text),
+    /// How a number compares with one of these; negated for `NotEquals`. What is no number has
+    /// the property in no case.
+    Number {
+        holds: fn(Ordering) -> bool,
+        negated: bool,
+        constants: Vec<Decimal<'static>>,
+    },
+    Date {
+        holds: fn(Ordering) -> bool,
+        negated: bool,
+        constants: Vec<Instant>,
+    },
+    Address {
+        negated: bool,
+        networks: Vec<Network>,
+    },
+    Bytes {
+        constants: Vec<Vec<u8>>,
+    },
+    Never,
+}
+
+#[derive(Clone, Default)]
+struct Text {
+    negated: bool,
+    texts: HashSet<String>,
+    shapes: Vec<Vec<Tok>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tok {
+    Char(char),
+    Folded(char),
+    /// One character or any run; `false` where a colon is not among them.
+    One(bool),
+    Many(bool),
+}
+
+/// One test as the atom says it: of an absent key, of one value, of several.
+struct Test {
+    on_absent: bool,
+    on_present: Option<bool>,
+    /// `Some(true)` for `ForAnyValue`, `Some(false)` for `ForAllValues`.
+    any: Option<bool>,
+    /// Nothing where it is not understood; then it excludes nothing.
+    good: Option<Probe>,
+}
+
+impl Domains<'_> {
+    /// Whether no request carries for `on` what the atoms and their sides say.
+    pub(super) fn contradict(&self, on: &str, atoms: &[(&Atom, bool)]) -> bool {
+        if atoms.iter().any(|(atom, _)| atom.test == "NothingBut") {
+            return false;
+        }
+        let variable = self.variable(on);
+        let tests: Vec<(Test, bool)> =
+            atoms.iter().map(|(atom, side)| (self.test(atom), *side)).collect();
+        let lack = variable.may_lack && tests.iter().all(|(test, side)| test.on_absent == *side);
+        let present = |test: &Test, side: bool| test.on_present.is_none_or(|holds| holds == side);
+        let presence = tests.iter().all(|(test, side)| present(test, *side));
+        if lack || !presence {
+            return !lack;
+        }
+        let goods =
+            || tests.iter().filter_map(|(test, side)| Some((test, test.good.as_ref()?, *side)));
+        let base =
+            || variable.limits.iter().map(|(probe, side)| (probe, *side)).collect::<Vec<_>>();
+        if variable.may_be_one {
+            let mut sides = base();
+            sides.extend(goods().map(|(_, good, side)| (good, side)));
+            if !is_empty(&sides) {
+                return false;
+            }
+        }
+        !variable.may_be_many || {
+            let plain = goods().any(|(test, _, side)| test.any.is_none() && side);
+            let mut all = base();
+            let mut some = Vec::new();
+            for (test, good, side) in goods() {
+                match test.any {
+                    Some(any) if any == side => some.push((good, side)),
+                    Some(_) => all.push((good, side)),
+                    None => {}
+                }
+            }
+            plain
+                || is_empty(&all)
+                || some.into_iter().any(|one| is_empty(&[all.as_slice(), &[one]].concat()))
+        }
+    }
+
+    /// Whether an unresolved variable in a `NotResource` voids its statement.
+    pub(super) fn is_void(&self, atom: &Atom) -> bool {
+        let patterns = atom.values.iter().map(|text| self.tokens(text, true, atom.variables));
+        let patterns: Vec<_> = patterns.collect();
+        atom.on == "resource" && patterns.iter().any(|tokens| *tokens == Ok(None))
+    }
+
+    fn variable(&self, on: &str) -> Variable {
+        let inside = |set: &Set, lower: bool| {
+            let side = |globs: &[crate::glob::Glob]| {
+                let mut text = Text::default();
+                for glob in globs {
+                    let pattern = written(glob);
+                    let pattern = if lower { pattern.to_ascii_lowercase() } else { pattern };
+                    text.add(wild(&pattern));
+                }
+                Probe::Text(text)
+            };
+            vec![(side(&set.including), true), (side(&set.except), false)]
+        };
+        let mut variable =
+            Variable { may_lack: false, may_be_one: true, may_be_many: false, limits: Vec::new() };
+        match on {
+            "action" => {
+                variable.limits = inside(&self.region.actions, true);
+                let mut named = Text::default();
+                named.add(wild("?*:?*"));
+                variable.limits.push((Probe::Text(named), true));
+                return variable;
+            }
+            "resource" => {
+                variable.limits = inside(&self.region.resource, false);
+                return variable;
+            }
+            _ => {}
+        }
+        let key = Key::new(on);
+        match derived(self.class, self.region, self.service, &key) {
+            Derived::Absent => (variable.may_lack, variable.may_be_one) = (true, false),
+            Derived::Of(set) => variable.limits = inside(&set, false),
+            Derived::Perhaps(set) => {
+                variable.may_lack = true;
+                variable.limits = inside(&set, false);
+            }
+            Derived::Anything => {
+                (variable.may_lack, variable.may_be_many) = (true, is_list(key.folded()));
+            }
+        }
+        for (_, domain) in self.region.context.iter().filter(|(name, _)| Key::new(name) == key) {
+            let values = match domain {
+                Domain::Any => continue,
+                Domain::Absent => {
+                    (variable.may_be_one, variable.may_be_many) = (false, false);
+                    continue;
+                }
+                Domain::Present(values) => {
+                    variable.may_lack = false;
+                    values
+                }
+                Domain::Perhaps(values) => values,
+            };
+            match values {
+                Values::Any => {}
+                Values::Of(set) => variable.limits.extend(inside(set, false)),
+                Values::Fixed(texts) => {
+                    let texts = texts.iter().cloned().collect();
+                    variable.limits.push((Probe::Text(Text { texts, ..Text::default() }), true));
+                }
+                Values::Numbers { from, to } => {
+                    let mut bound = |holds: fn(Ordering) -> bool, text: &Option<String>| {
+                        let number = text.as_deref().and_then(Decimal::parse);
+                        let constants = number.into_iter().map(Decimal::into_owned).collect();
+                        if text.is_some() {
+                            let probe = Probe::Number { holds, negated: false, constants };
+                            variable.limits.push((probe, true));
+                        }
+                    };
+                    bound(Ordering::is_ge, from);
+                    bound(Ordering::is_le, to);
+                }
+            }
+        }
+        variable
+    }
+
+    fn test(&self, atom: &Atom) -> Test {
+        let (any, name) = match atom.test.split_once(':') {
+            Some(("ForAnyValue", name)) => (Some(true), name),
+            Some((_, name)) => (Some(false), name),
+            None => (None, atom.test.as_str()),
+        };
+        let (name, if_exists) = match name.strip_suffix("IfExists") {
+            Some(bare) => (bare, true),
+            None => (name, false),
+        };
+        if name == "Null" {
+            let says = |wanted: &str| atom.values.iter().any(|v| v.eq_ignore_ascii_case(wanted));
+            return Test {
+                on_absent: says("true"),
+                on_present: Some(says("false")),
+                any: None,
+                good: None,
+            };
+        }
+        let negated = name.contains("Not");
+        let on_absent = if_exists || any.map_or(negated, |any| !any);
+        Test { on_absent, on_present: None, any, good: self.probe(name, negated, atom) }
+    }
+
+    fn probe(&self, name: &str, negated: bool, atom: &Atom) -> Option<Probe> {
+        let relation = |name: &str| -> fn(Ordering) -> bool {
+            match name {
+                name if name.ends_with("LessThanEquals") => Ordering::is_le,
+                name if name.ends_with("LessThan") => Ordering::is_lt,
+                name if name.ends_with("GreaterThanEquals") => Ordering::is_ge,
+                name if name.ends_with("GreaterThan") => Ordering::is_gt,
+                _ => Ordering::is_eq,
+            }
+        };
+        let values = &atom.values;
+        if name.starts_with("Numeric") {
+            let constants =
+                values.iter().filter_map(|v| Decimal::parse(v).map(Decimal::into_owned));
+            return Some(Probe::Number {
+                holds: relation(name),
+                negated,
+                constants: constants.collect(),
+            });
+        }
+        if name.starts_with("Date") {
+            let constants = values.iter().filter_map(|v| Instant::parse(v)).collect();
+            return Some(Probe::Date { holds: relation(name), negated, constants });
+        }
+        match name {
+            "IpAddress" | "NotIpAddress" => {
+                let networks = values.iter().filter_map(|v| Network::parse(v)).collect();
+                return Some(Probe::Address { negated, networks });
+            }
+            "BinaryEquals" => {
+                let constants = values.iter().filter_map(|v| BASE64.decode(v).ok()).collect();
+                return Some(Probe::Bytes { constants });
+            }
+            "Bool" => {
+                let mut text = Text::default();
+                let known = ["true", "false"];
+                for value in values.iter().map(|v| v.to_ascii_lowercase()) {
+                    if known.contains(&value.as_str()) {
+                        text.shapes.push(value.chars().map(Tok::Folded).collect());
+                    }
+                }
+                return Some(Probe::Text(text));
+            }
+            _ => {}
+        }
+        self.text(name, negated, atom)
+    }
+
+    fn text(&self, name: &str, negated: bool, atom: &Atom) -> Option<Probe> {
+        let mut text = Text { negated, ..Text::default() };
+        let fold = name.ends_with("IgnoreCase");
+        let arn = name.starts_with("Arn");
+        let is_wild = arn || name.ends_with("Like") || name == "Among";
+        for value in &atom.values {
+            let lowered = value.to_ascii_lowercase();
+            let value = if atom.on == "action" { &lowered } else { value };
+            let tokens = self.tokens(value, is_wild, atom.variables).ok()?;
+            let Some(mut tokens) = tokens else {
+                // Neither equal nor different.
+                if negated {
+                    return Some(Probe::Never);
+                }
+                continue;
+            };
+            if fold {
+                if !value.is_ascii() {
+                    return None;
+                }
+                for token in &mut tokens {
+                    if let Tok::Char(c) = token {
+                        *token = Tok::Folded(c.to_ascii_lowercase());
+                    }
+                }
+            }
+            if arn {
+                let mut colons = 0;
+                for token in &mut tokens {
+                    match token {
+                        Tok::Char(':') => colons += 1,
+                        Tok::One(colon) | Tok::Many(colon) => *colon = colons >= 5,
+                        _ => {}
+                    }
+                }
+                if colons < 5 {
+                    continue;
+                }
+            }
+            text.add(tokens);
+        }
+        Some(Probe::Text(text))
+    }
+
+    /// A value of a policy: `Err` where a variable in it is not known, `Ok(None)` where one has no
+    /// value.
+    fn tokens(&self, text: &str, is_wild: bool, variables: bool) -> Result<Option<Vec<Tok>>, ()> {
+        let plain = |text: &str| text.chars().map(Tok::Char).collect::<Vec<_>>();
+        let mut tokens = Vec::new();
+        let mut rest = text;
+        while variables && let Some((before, after)) = rest.split_once("${") {
+            tokens.extend(if is_wild { wild(before) } else { plain(before) });
+            let (inner, after) = after.split_once('}').ok_or(())?;
+            rest = after;
+            if matches!(inner, "*" | "?" | "$") {
+                tokens.extend(plain(inner));
+                continue;
+            }
+            let (name, default) = match inner.split_once(',') {
+                Some((name, default)) => {
+                    let quoted = default.trim().strip_prefix('\'').ok_or(())?;
+                    (name, Some(quoted.strip_suffix('\'').ok_or(())?))
+                }
+                None => (inner, None),
+            };
+            let value = self.only_value(name.trim())?;
+            let Some(value) = value.or_else(|| default.map(str::to_owned)) else { return Ok(None) };
+            tokens.extend(plain(&value));
+        }
+        tokens.extend(if is_wild { wild(rest) } else { plain(rest) });
+        Ok(Some(tokens))
+    }
+
+    /// The one value of a key, or that it has none; `Err` where neither is certain.
+    fn only_value(&self, key: &str) -> Result<Option<String>, ()> {
+        let variable = self.variable(key);
+        if !variable.may_be_one && !variable.may_be_many {
+            return Ok(None);
+        }
+        if variable.may_lack || variable.may_be_many {
+            return Err(());
+        }
+        let exact = variable.limits.iter().filter_map(|(probe, side)| match probe {
+            Probe::Text(text) if *side && text.shapes.is_empty() => Some(&text.texts),
+            _ => None,
+        });
+        let texts = exact.min_by_key(|texts| texts.len()).ok_or(())?;
+        let sides: Vec<(&Probe, bool)> = variable.limits.iter().map(|(p, s)| (p, *s)).collect();
+        let mut fitting = texts.iter().filter(|text| holds_all(&sides, text));
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(Some(only.clone())),
+            _ => Err(()),
+        }
+    }
+}
+
+fn wild(pattern: &str) -> Vec<Tok> {
+    let token = |c| match c {
+        '*' => Tok::Many(true),
+        '?' => Tok::One(true),
+        c => Tok::Char(c),
+    };
+    pattern.chars().map(token).collect()
+}
+
+fn takes(token: Tok, c: char) -> bool {
+    match token {
+        Tok::Char(wanted) => wanted == c,
+        Tok::Folded(wanted) => c.to_lowercase().eq([wanted]),
+        Tok::One(colon) | Tok::Many(colon) => colon || c != ':',
+    }
+}
+
+impl Text {
+    fn add(&mut self, tokens: Vec<Tok>) {
+        let plain: Option<String> =
+            tokens.iter().map(|t| if let Tok::Char(c) = t { Some(*c) } else { None }).collect();
+        match plain {
+            Some(text) => {
+                self.texts.insert(text);
+            }
+            None => self.shapes.push(tokens),
+        }
+    }
+
+    fn holds(&self, value: &str) -> bool {
+        let matches = |shape: &Vec<Tok>| {
+            let mut at = closure(shape, BTreeSet::from([0]));
+            for c in value.chars() {
+                at = advance(shape, &at, c);
+            }
+            at.contains(&shape.len())
+        };
+        (self.texts.contains(value) || self.shapes.iter().any(matches)) != self.negated
+    }
+}
+
+fn closure(shape: &[Tok], mut at: BTreeSet<usize>) -> BTreeSet<usize> {
+    for (place, token) in shape.iter().enumerate() {
+        if matches!(token, Tok::Many(_)) && at.contains(&place) {
+            at.insert(place + 1);
+        }
+    }
+    at
+}
+
+fn advance(shape: &[Tok], at: &BTreeSet<usize>, c: char) -> BTreeSet<usize> {
+    let taken = at.iter().filter_map(|place| {
+        let token = shape.get(*place).filter(|token| takes(**token, c))?;
+        Some(if matches!(token, Tok::Many(_)) { *place } else { place + 1 })
+    });
+    closure(shape, taken.collect())
+}
+
+fn holds_all(sides: &[(&Probe, bool)], value: &str) -> bool {
+    sides.iter().all(|(probe, side)| holds(probe, value) == *side)
+}
+
+fn holds(probe: &Probe, value: &str) -> bool {
+    match probe {
+        Probe::Text(text) => text.holds(value),
+        Probe::Number { holds, negated, constants } => {
+            Decimal::parse(value).is_some_and(|number| {
+                constants.iter().any(|constant| holds(number.order(constant))) != *negated
+            })
+        }
+        Probe::Date { holds, negated, constants } => Instant::parse(value).is_some_and(|instant| {
+            constants.iter().any(|constant| holds(instant.cmp(constant))) != *negated
+        }),
+        Probe::Address { negated, networks } => value.parse().is_ok_and(|address: IpAddr| {
+            networks.iter().any(|network| network.contains(address)) != *negated
+        }),
+        Probe::Bytes { constants } => {
+            BASE64.decode(value).is_ok_and(|bytes| constants.contains(&bytes))
+        }
+        Probe::Never => false,
+    }
+}
+
+/// Whether certainly no value is on all these sides.
+fn is_empty(sides: &[(&Probe, bool)]) -> bool {
+    if sides.iter().any(|(probe, side)| *side && matches!(probe, Probe::Never)) {
+        return true;
+    }
+    let texts: Vec<(&Text, bool)> = sides
+        .iter()
+        .filter_map(|(probe, side)| match probe {
+            Probe::Text(text) => Some((text, *side != text.negated)),
+            _ => None,
+        })
+        .collect();
+    // A list of texts decides whatever the other tests are of.
+    if let Some((list, _)) = texts.iter().find(|(text, inside)| *inside && text.shapes.is_empty()) {
+        return !list.texts.iter().any(|text| holds_all(sides, text));
+    }
+    no_text(&texts) || no_number(sides) || no_date(sides) || no_address(sides) || no_bytes(sides)
+}
+
+/// States after which the search is given up.
+const STATES_MAX: usize = 60_000;
+
+fn no_text(sides: &[(&Text, bool)]) -> bool {
+    let mut shapes: Vec<(usize, Vec<Tok>)> = Vec::new();
+    for (side, (text, _)) in sides.iter().enumerate() {
+        shapes.extend(text.shapes.iter().map(|shape| (side, shape.clone())));
+        let texts = text.texts.iter().map(|text| (side, text.chars().map(Tok::Char).collect()));
+        shapes.extend(texts);
+    }
+    let start: Vec<BTreeSet<usize>> =
+        shapes.iter().map(|(_, shape)| closure(shape, BTreeSet::from([0]))).collect();
+    let mut seen = HashSet::from([start.clone()]);
+    let mut waiting = vec![start];
+    while let Some(state) = waiting.pop() {
+        let matched = |side: usize, alive: bool| {
+            shapes.iter().zip(&state).any(|((owner, shape), at)| {
+                *owner == side && if alive { !at.is_empty() } else { at.contains(&shape.len()) }
+            })
+        };
+        let mut numbered = sides.iter().enumerate();
+        if numbered.clone().all(|(side, (_, inside))| matched(side, false) == *inside) {
+            return false;
+        }
+        if numbered.any(|(side, (_, inside))| *inside && !matched(side, true)) {
+            continue;
+        }
+        for c in characters(&shapes, &state) {
+            let next: Vec<BTreeSet<usize>> =
+                shapes.iter().zip(&state).map(|((_, shape), at)| advance(shape, at, c)).collect();
+            if seen.insert(next.clone()) {
+                waiting.push(next);
+            }
+        }
+        if seen.len() > STATES_MAX {
+            return false;
+        }
+    }
+    true
+}
+
+/// Every character that some pattern tells from others here, and one that none does.
+fn characters(shapes: &[(usize, Vec<Tok>)], state: &[BTreeSet<usize>]) -> BTreeSet<char> {
+    let mut characters = BTreeSet::from([':']);
+    for ((_, shape), at) in shapes.iter().zip(state) {
+        for token in at.iter().filter_map(|place| shape.get(*place)) {
+            match token {
+                Tok::Char(c) => {
+                    characters.insert(*c);
+                }
+                Tok::Folded(c) => {
+                    characters.extend([*c, c.to_ascii_uppercase()]);
+                    if *c == 'k' {
+                        characters.insert('\u{212a}');
+                    }
+                }
+                Tok::One(_) | Tok::Many(_) => {}
+            }
+        }
+    }
+    characters.extend(('\u{f0000}'..='\u{ffffd}').find(|c| !characters.contains(c)));
+    characters
+}
+
+/// Whether in no cell all tests come out as their sides say. A cell is a constant (odd) or the gap
+/// before the next (even); the last is for what is not of the kind at all.
+fn no_cell(constants: usize, tests: &[Box<dyn Fn(Option<usize>) -> bool + '_>]) -> bool {
+    let cells = (0..=2 * constants).map(Some).chain([None]);
+    !tests.is_empty() && !cells.into_iter().any(|cell| tests.iter().all(|test| test(cell)))
+}
+
+fn no_number(sides: &[(&Probe, bool)]) -> bool {
+    let all = sides.iter().filter_map(|(probe, _)| match probe {
+        Probe::Number { constants, .. } => Some(constants),
+        _ => None,
+    });
+    let mut sorted: Vec<&Decimal<'_>> = all.flatten().collect();
+    sorted.sort_by(|a, b| a.order(b));
+    sorted.dedup_by(|a, b| a.order(b).is_eq());
+    let place = |number: &Decimal<'_>| sorted.iter().position(|c| c.order(number).is_eq());
+    let tests = sides.iter().filter_map(|(probe, side)| match probe {
+        Probe::Number { holds, negated, constants } => {
+            let places: Vec<usize> = constants.iter().filter_map(place).collect();
+            Some(in_cell(*holds, *negated, places, *side))
+        }
+        _ => None,
+    });
+    no_cell(sorted.len(), &tests.collect::<Vec<_>>())
+}
+
+fn no_date(sides: &[(&Probe, bool)]) -> bool {
+    let all = sides.iter().filter_map(|(probe, _)| match probe {
+        Probe::Date { constants, .. } => Some(constants),
+        _ => None,
+    });
+    let sorted: Vec<Instant> =
+        all.flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let tests = sides.iter().filter_map(|(probe, side)| match probe {
+        Probe::Date { holds, negated, constants } => {
+            let places = constants.iter().filter_map(|c| sorted.binary_search(c).ok()).collect();
+            Some(in_cell(*holds, *negated, places, *side))
+        }
+        _ => None,
+    });
+    no_cell(sorted.len(), &tests.collect::<Vec<_>>())
+}
+
+fn in_cell(
+    holds: fn(Ordering) -> bool,
+    negated: bool,
+    places: Vec<usize>,
+    side: bool,
+) -> Box<dyn Fn(Option<usize>) -> bool> {
+    Box::new(move |cell| {
+        let good = cell.is_some_and(|cell| {
+            places.iter().any(|place| holds(cell.cmp(&(2 * place + 1)))) != negated
+        });
+        good == side
+    })
+}
+
+/// Between the starts of networks, and what follows their ends, nothing changes.
+fn no_address(sides: &[(&Probe, bool)]) -> bool {
+    let mut edges: BTreeSet<IpAddr> =
+        ["0.0.0.0", "::"].iter().filter_map(|a| a.parse().ok()).collect();
+    let mut tests = Vec::new();
+    for (probe, side) in sides {
+        let Probe::Address { negated, networks } = probe else { continue };
+        for (address, prefix_bits) in networks.iter().map(Network::parts) {
+            match address {
+                IpAddr::V4(address) => {
+                    let size = 1_u64 << (32 - u64::from(prefix_bits));
+                    let start = u64::from(u32::from(address)) / size * size;
+                    let ends = [start, start + size];
+                    edges.extend(
+                        ends.into_iter()
+                            .filter_map(|e| u32::try_from(e).ok())
+                            .map(|e| IpAddr::from(e.to_be_bytes())),
+                    );
+                }
+                IpAddr::V6(address) => {
+                    let free = 128 - u32::from(prefix_bits);
+                    let high = u128::from(address).checked_shr(free).unwrap_or(0);
+                    let ends = [Some(high), high.checked_add(1)];
+                    let ends = ends.into_iter().flatten().filter_map(|high| {
+                        let end = high.checked_shl(free).unwrap_or(0);
+                        (end.checked_shr(free).unwrap_or(0) == high).then_some(end)
+                    });
+                    edges.extend(ends.map(|e| IpAddr::from(e.to_be_bytes())));
+                }
+            }
+        }
+        tests.push((*negated, networks, *side));
+    }
+    let fits = |address: Option<IpAddr>| {
+        tests.iter().all(|(negated, networks, side)| {
+            let good = address.is_some_and(|address| {
+                networks.iter().any(|network| network.contains(address)) != *negated
+            });
+            good == *side
+        })
+    };
+    !tests.is_empty() && !edges.into_iter().map(Some).chain([None]).any(fits)
+}
+
+fn no_bytes(sides: &[(&Probe, bool)]) -> bool {
+    let tests: Vec<(&Vec<Vec<u8>>, bool)> = sides
+        .iter()
+        .filter_map(|(probe, side)| match probe {
+            Probe::Bytes { constants } => Some((constants, *side)),
+            _ => None,
+        })
+        .collect();
+    let values = tests.iter().flat_map(|(constants, _)| constants.iter()).map(Some).chain([None]);
+    // `None` stands for bytes that no test names.
+    !tests.is_empty()
+        && !values.into_iter().any(|value| {
+            tests
+                .iter()
+                .all(|(constants, side)| value.is_some_and(|v| constants.contains(v)) == *side)
+        })
+}
