@@ -7,13 +7,18 @@
 
 /// Something that can be false, true, and perhaps not known.
 // The names differ from those of `Option`, whose own methods would be called instead.
-pub(crate) trait Truth: Copy {
+pub(crate) trait Truth: Clone {
+    fn known(truth: bool) -> Self;
     fn both(self, other: Self) -> Self;
     fn either(self, other: Self) -> Self;
     fn negated(self) -> Self;
 }
 
 impl Truth for bool {
+    fn known(truth: bool) -> bool {
+        truth
+    }
+
     fn both(self, other: bool) -> bool {
         self && other
     }
@@ -29,6 +34,10 @@ impl Truth for bool {
 
 /// `None` is not known.
 impl Truth for Option<bool> {
+    fn known(truth: bool) -> Self {
+        Some(truth)
+    }
+
     fn both(self, other: Self) -> Self {
         match (self, other) {
             (Some(false), _) | (_, Some(false)) => Some(false),
@@ -88,26 +97,22 @@ pub(crate) struct Bits<T> {
 }
 
 /// Whether the request is allowed.
-pub(crate) fn allowed<T: Truth>(caller: Caller, bits: &Bits<T>) -> T {
-    let any = bits.direct.either(bits.role).either(bits.account);
+pub(crate) fn allowed<T: Truth>(caller: Caller, bits: Bits<T>) -> T {
+    let any = bits.direct.clone().either(bits.role.clone()).either(bits.account.clone());
     let limits = bits.boundary.both(bits.session);
+    let open = bits.restricted.negated();
+    let implied = bits.trusts_nobody.negated().either(bits.account);
     let granted = match caller {
         Caller::Outside => any,
-        Caller::Anonymous => any.both(bits.restricted.negated()),
-        Caller::Root { same_account: true } => {
-            bits.direct.either(bits.role).either(bits.trusts_nobody.negated()).either(bits.account)
-        }
+        Caller::Anonymous => any.both(open),
+        Caller::Root { same_account: true } => bits.direct.either(bits.role).either(implied),
         Caller::Within { same_account: true } => {
-            let trusted = bits.trusts_nobody.negated().either(bits.account);
-            let own = bits.role.either(trusted.both(bits.identity));
+            let own = bits.role.either(implied.both(bits.identity));
             bits.direct.either(own.both(limits))
         }
-        Caller::Root { same_account: false } => {
-            any.both(bits.offered).both(bits.restricted.negated())
-        }
+        Caller::Root { same_account: false } => any.both(bits.offered).both(open),
         Caller::Within { same_account: false } => {
-            let both = any.both(bits.offered).both(bits.identity).both(limits);
-            both.both(bits.restricted.negated())
+            any.both(bits.offered).both(open).both(bits.identity).both(limits)
         }
     };
     let granted = granted.both(bits.fenced_in).both(bits.denied.negated());

@@ -46,7 +46,7 @@ pub fn evaluate(request: &Request, policies: &Policies<'_>) -> Decision {
     let findings = Findings::gather(request, policies);
     let formula = findings.bits(request, policies);
     let decision = findings.settle(request, policies);
-    debug_assert_eq!(decision.is_allowed(), compose::allowed(caller_kind(request), &formula));
+    debug_assert_eq!(decision.is_allowed(), compose::allowed(caller_kind(request), formula));
     decision
 }
 

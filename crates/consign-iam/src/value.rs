@@ -82,6 +82,14 @@ impl<'a> Decimal<'a> {
         self.fraction.len()
     }
 
+    /// The number as SMT-LIB writes it.
+    pub(crate) fn in_smt(&self) -> String {
+        let whole = if self.whole.is_empty() { "0" } else { &*self.whole };
+        let fraction = if self.fraction.is_empty() { "0" } else { &*self.fraction };
+        let number = format!("{whole}.{fraction}");
+        if self.negative { format!("(- {number})") } else { number }
+    }
+
     /// Numbers close to this one. The last lies just beyond it, seen from zero: no number with
     /// at most `digits` digits behind the point is between.
     pub(crate) fn neighbours(&self, digits: usize) -> Vec<String> {

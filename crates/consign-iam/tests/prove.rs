@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use consign_iam::prove::{
-    Callers, Claim, Counterexample, Domain, Expectation, Region, Set, Values, Verdict, World,
-    check, prove,
+    Callers, Certificate, Claim, Counterexample, Domain, Expectation, Node, Place, Region, Set,
+    Values, Verdict, World, check, prove,
 };
 use consign_iam::{Policy, PolicyKind, Principal};
 
@@ -248,4 +248,122 @@ fn only_administrators_change_the_key_policy() {
     ]);
     let found = case.fails(vec![Callers::Account { account: HOST.into(), except: vec![] }]);
     assert_eq!(found.request.action(), "kms:PutKeyPolicy");
+}
+
+/// A certificate of one case with splits, contradictions and denials.
+fn a_proof(policy: &Policy) -> (Claim<'_>, Certificate) {
+    let case = Case::bucket(policy, BUCKET_IN, &["s3:GetObject", "s3:PutObject"]);
+    let except = vec![OURS.to_owned(), SCANNER.to_owned()];
+    let claim = case.claim(Callers::Account { account: HOST.into(), except });
+    let Verdict::Holds(certificate) = prove(&claim) else { panic!("it holds") };
+    check(&claim, &certificate).unwrap();
+    (claim, certificate)
+}
+
+/// Every certificate that differs from this one in one node.
+fn damaged(node: &Node) -> Vec<Node> {
+    let mut wrong = match node {
+        Node::Lacking => vec![Node::Allowed, Node::Impossible { literals: vec![] }],
+        Node::Allowed => vec![Node::Lacking],
+        Node::Denied(place) => {
+            let statement = place.statement + 1;
+            vec![Node::Allowed, Node::Denied(Place { statement, ..place.clone() })]
+        }
+        Node::Impossible { literals } => {
+            let flipped = literals.iter().map(|(atom, side)| (*atom, !side)).collect();
+            vec![Node::Lacking, Node::Allowed, Node::Impossible { literals: flipped }]
+        }
+        Node::Split { .. } => vec![],
+    };
+    if let Node::Split { atom, holds, fails } = node {
+        // A branch left out, both exchanged, another atom.
+        wrong.extend([(**holds).clone(), (**fails).clone()]);
+        let split = |atom: &usize, holds: &Node, fails: &Node| Node::Split {
+            atom: *atom,
+            holds: Box::new(holds.clone()),
+            fails: Box::new(fails.clone()),
+        };
+        wrong.push(split(atom, fails, holds));
+        wrong.extend(damaged(holds).iter().map(|holds| split(atom, holds, fails)));
+        wrong.extend(damaged(fails).iter().map(|fails| split(atom, holds, fails)));
+    }
+    wrong
+}
+
+#[test]
+fn a_damaged_certificate_is_refused() {
+    let Some(policy) = bucket("bucket-in.json") else { return };
+    let (claim, certificate) = a_proof(&policy);
+    let mut tried = 0;
+    for (number, case) in certificate.cases.iter().enumerate() {
+        for tree in damaged(&case.tree) {
+            let mut copy = certificate.clone();
+            copy.cases[number].tree = tree.clone();
+            assert!(check(&claim, &copy).is_err(), "{tree:?}\ninstead of {:?}", case.tree);
+            tried += 1;
+        }
+        let mut copy = certificate.clone();
+        copy.cases.remove(number);
+        assert!(check(&claim, &copy).is_err(), "without {}", case.caller);
+        let mut copy = certificate.clone();
+        copy.cases[number].caller.push('x');
+        assert!(check(&claim, &copy).is_err(), "{} under another name", case.caller);
+    }
+    assert!(tried > 20, "{tried}");
+    // It is not about other documents, other claims or another model.
+    let open = without("bucket-in.json", PolicyKind::Resource, &["DenyReadsByOthers"]).unwrap();
+    let wider = bucket_that_allows_everybody();
+    for resource in [std::slice::from_ref(&wider), &[open, wider.clone()]] {
+        let world = World { resource, ..World::default() };
+        assert!(check(&Claim { world, ..claim.clone() }, &certificate).is_err());
+    }
+    let opposite = Claim { expect: Expectation::Always, ..claim.clone() };
+    assert!(check(&opposite, &certificate).is_err());
+    let copy = Certificate { model: 0, ..certificate.clone() };
+    assert!(check(&claim, &copy).is_err());
+    // A certificate survives being written down.
+    let text = serde_json::to_string(&certificate).unwrap();
+    let read: Certificate = serde_json::from_str(&text).unwrap();
+    check(&claim, &read).unwrap();
+}
+
+fn bucket_that_allows_everybody() -> Policy {
+    let text = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*",
+        "Action": "s3:GetObject", "Resource": "*"}}"#;
+    Policy::parse_as(PolicyKind::Resource, text).unwrap()
+}
+
+#[test]
+fn hostile_and_large_documents_take_moments() {
+    let arns: Vec<String> =
+        (0..10_000).map(|n| format!("arn:aws:iam::{HOST}:role/partner-{n}")).collect();
+    let policy = |value: serde_json::Value| {
+        let text = serde_json::json!({"Version": "2012-10-17", "Statement": value}).to_string();
+        Policy::parse_as(PolicyKind::Resource, &text).unwrap()
+    };
+    let started = std::time::Instant::now();
+    let many = policy(serde_json::json!([{"Effect": "Deny", "Principal": "*", "Action": "s3:*",
+        "Resource": "*", "Condition": {"ArnNotEquals": {"aws:PrincipalArn": arns}}}]));
+    let objects = Case::bucket(&many, BUCKET_OUT, &["s3:PutObject"]);
+    objects.holds(vec![Callers::Account { account: PARTNER.into(), except: vec![] }]);
+    let found = objects.fails(vec![Callers::Account { account: HOST.into(), except: vec![] }]);
+    assert!(found.request.principal().arn().unwrap().contains(":role/partner-"));
+    let stars = ["*a*a*a*b", "*?a?*a*ab*", "*b*a*b*a*", "a*b*a*b*?"];
+    let hostile: Vec<_> = (0..40)
+        .map(|n| {
+            serde_json::json!({"Effect": if n % 2 == 0 { "Deny" } else { "Allow" }, "Principal": "*",
+                "Action": "s3:*", "Resource": "*", "Condition": {
+                    "StringLike": {"s3:prefix": stars[n % 4]},
+                    "StringNotLike": {"s3:delimiter": format!("*{}*", "a*".repeat(n))}}})
+        })
+        .collect();
+    let hostile = policy(serde_json::Value::Array(hostile));
+    let case = Case::bucket(&hostile, BUCKET_OUT, &["s3:PutObject"]);
+    for callers in [Callers::Anonymous, Callers::Account { account: HOST.into(), except: vec![] }] {
+        // Whatever it answers, it answers.
+        if let Verdict::Holds(certificate) = prove(&case.claim(callers.clone())) {
+            check(&case.claim(callers), &certificate).unwrap();
+        }
+    }
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }

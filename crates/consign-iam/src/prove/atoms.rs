@@ -306,10 +306,10 @@ impl<'a> Builder<'a> {
         match &statement.resources {
             Resources::Any => {}
             Resources::Named(patterns) => {
-                literals.push((self.resources(patterns, false, placed.version)?, true))
+                literals.push((self.resources(patterns, false, placed.version)?, true));
             }
             Resources::AllBut(patterns) => {
-                literals.push((self.resources(patterns, true, placed.version)?, false))
+                literals.push((self.resources(patterns, true, placed.version)?, false));
             }
         }
         for condition in &statement.conditions {

@@ -133,6 +133,11 @@ impl Language {
         self.shapes.is_empty().then_some(&self.listed)
     }
 
+    /// Its plain texts, and each pattern in the notation of SMT-LIB.
+    pub(crate) fn in_smt(&self) -> (&[String], Vec<String>) {
+        (&self.listed, self.shapes.iter().map(|shape| smt_pattern(shape)).collect())
+    }
+
     /// Strings in it that read like real ones.
     fn examples(&self) -> impl Iterator<Item = String> {
         let shaped = self.shapes.iter().take(16).map(|shape| {
@@ -170,6 +175,59 @@ fn accepts(shape: &[Step], text: &str) -> bool {
         alive = next;
     }
     alive.contains(&shape.len())
+}
+
+fn smt_pattern(shape: &[Step]) -> String {
+    const NO_COLON: &str = r#"(re.union (re.range "\u{0}" "9") (re.range ";" "\u{2ffff}"))"#;
+    let mut parts: Vec<String> = Vec::new();
+    let mut text = String::new();
+    for step in shape {
+        if let Step::Char(c) = step {
+            text.push(*c);
+            continue;
+        }
+        if !text.is_empty() {
+            parts.push(format!("(str.to_re {})", smt_text(&std::mem::take(&mut text))));
+        }
+        parts.push(match step {
+            Step::Folded(c) => {
+                let cases: BTreeSet<char> = [*c].into_iter().chain(c.to_uppercase()).collect();
+                let kelvin = (*c == 'k').then_some('\u{212a}');
+                let cases = cases.into_iter().chain(kelvin);
+                let cases: Vec<String> =
+                    cases.map(|c| format!("(str.to_re {})", smt_text(&c.to_string()))).collect();
+                match cases.as_slice() {
+                    [one] => one.clone(),
+                    several => format!("(re.union {})", several.join(" ")),
+                }
+            }
+            Step::OneOfField => NO_COLON.to_owned(),
+            Step::ManyOfField => format!("(re.* {NO_COLON})"),
+            Step::Many => "re.all".to_owned(),
+            Step::One | Step::Char(_) => "re.allchar".to_owned(),
+        });
+    }
+    if !text.is_empty() {
+        parts.push(format!("(str.to_re {})", smt_text(&text)));
+    }
+    match parts.as_slice() {
+        [one] => one.clone(),
+        several => format!("(re.++ {})", several.join(" ")),
+    }
+}
+
+/// A text as SMT-LIB writes it.
+pub(crate) fn smt_text(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\"\""),
+            ' '..='~' if c != '\\' => quoted.push(c),
+            other => quoted.push_str(&format!("\\u{{{:x}}}", u32::from(other))),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A position, and those after stars that may stand for nothing.

@@ -54,11 +54,14 @@ mod atoms;
 mod check;
 mod classes;
 mod language;
+mod layers;
 mod search;
+mod smt2;
 mod theory;
 mod world;
 
 pub use check::{Reason, check};
+pub use smt2::smt2;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::compose::{self, Bits, Truth};
+use crate::compose::{self, Truth};
 use crate::context::Context;
 use crate::decision::Layer;
-use crate::policy::Closeness;
 use crate::principal::Principal;
 use crate::prove::atoms::{ACTION, Fact, Model, RESOURCE, Rule, is_answered};
 use crate::prove::classes::Class;
 use crate::prove::language::Found;
+use crate::prove::layers::Layers;
 use crate::prove::theory::{Chosen, Test, solve};
 use crate::prove::world::Documents;
 use crate::prove::{Claim, Counterexample, Expectation, Node, Place, refutes};
@@ -77,7 +77,7 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn tree(&mut self, depth: usize) -> Result<Proof, Stop> {
-        let settled = compose::allowed(self.model.caller, &self.bits());
+        let settled = compose::allowed(self.model.caller, self.layers().bits());
         let expected = self.claim.expect == Expectation::Always;
         match settled {
             Some(allowed) if allowed == expected => Ok(self.leaf(allowed)),
@@ -193,97 +193,16 @@ impl Search<'_> {
         (Node::Impossible { literals }, reasons)
     }
 
-    fn fact(&self, fact: Fact) -> Option<bool> {
-        match fact {
-            Fact::Known(known) => Some(known),
-            Fact::Atom(atom) => self.value(atom),
-        }
+    fn layers(&self) -> Layers<'_, impl Fn(usize) -> Option<bool>> {
+        Layers { world: &self.claim.world, model: self.model, value: |atom| self.value(atom) }
     }
 
     fn applies(&self, rule: &Rule) -> Option<bool> {
-        let literals = rule.literals.iter();
-        literals
-            .map(|(atom, side)| self.value(*atom).map(|v| v == *side))
-            .fold(Some(true), Truth::both)
+        self.layers().applies(rule)
     }
 
-    fn any(&self, wanted: impl Fn(&Rule) -> bool) -> Option<bool> {
-        let rules = self.model.rules.iter().filter(|rule| wanted(rule));
-        rules.map(|rule| self.applies(rule)).fold(Some(false), Truth::either)
-    }
-
-    fn bits(&self) -> Bits<Option<bool>> {
-        let model = self.model;
-        let facts = &model.facts;
-        let allow = |layer: Layer| self.any(|rule| !rule.deny && rule.reference.layer == layer);
-        let named = |closeness: Closeness| {
-            self.any(|rule| {
-                !rule.deny
-                    && matches!(rule.reference.layer, Layer::Resource | Layer::Grant)
-                    && rule.closeness == closeness
-            })
-        };
-        let world = &self.claim.world;
-        let denied = model.rules.iter().filter(|rule| rule.deny);
-        let denied = denied.map(|rule| self.applies(rule).both(self.counts(rule)));
-        let key = self.fact(facts.kms).both(self.fact(facts.key));
-        let foreign_policy = self.fact(facts.s3).both(self.fact(facts.bucket_policy));
-        Bits {
-            free: self.fact(facts.caller_identity),
-            denied: denied.fold(Some(false), Truth::either),
-            fenced_in: self.fenced_in(),
-            restricted: self.fact(facts.s3).both(Some(model.restricted)),
-            trusts_nobody: key.either(self.fact(facts.role_trust)),
-            offered: key
-                .both(self.fact(facts.kms_offered).negated())
-                .either(foreign_policy)
-                .negated(),
-            direct: named(Closeness::Direct),
-            role: named(Closeness::Role),
-            account: named(Closeness::Account),
-            identity: match world.identity {
-                crate::prove::Identity::Anything => Some(true),
-                crate::prove::Identity::Given(_) => allow(Layer::Identity),
-            },
-            boundary: world.boundary.map_or(Some(true), |_| allow(Layer::Boundary)),
-            session: if world.session.is_empty() { Some(true) } else { allow(Layer::Session) },
-        }
-    }
-
-    /// Whether a Deny has a say: RCPs only about some services, SCPs only to some callers, and no
-    /// bucket policy keeps the owner's root from mending it.
     fn counts(&self, rule: &Rule) -> Option<bool> {
-        match rule.reference.layer {
-            Layer::ResourceControl if self.model.linked => Some(false),
-            Layer::ResourceControl => self.fact(self.model.facts.rcp_service),
-            Layer::ServiceControl => Some(self.model.scp_levels > 0),
-            Layer::Resource
-                if self.model.caller == (compose::Caller::Root { same_account: true }) =>
-            {
-                self.fact(self.model.facts.bucket_policy).negated()
-            }
-            _ => Some(true),
-        }
-    }
-
-    fn fenced_in(&self) -> Option<bool> {
-        let level_allows = |layer: Layer, level: usize| {
-            self.any(|rule| {
-                !rule.deny && rule.reference.layer == layer && rule.reference.level == level
-            })
-        };
-        let scps =
-            (0..self.model.scp_levels).map(|level| level_allows(Layer::ServiceControl, level));
-        let rcps = self.model.rcp_levels.iter().enumerate().filter(|(_, must)| **must);
-        let concerned = self.fact(self.model.facts.rcp_service);
-        let rcps = rcps.map(|(level, _)| {
-            level_allows(Layer::ResourceControl, level).either(concerned.negated())
-        });
-        let endpoint = match self.claim.world.endpoint.is_empty() {
-            true => Some(true),
-            false => level_allows(Layer::Endpoint, 0),
-        };
-        scps.chain(rcps).fold(endpoint, Truth::both)
+        self.layers().counts(rule)
     }
 
     /// The atom to split on, and the side to try first. Facts come first, since most are settled by
@@ -317,10 +236,7 @@ impl Search<'_> {
 
     /// The decision is as claimed, for these reasons.
     fn leaf(&self, allowed: bool) -> Proof {
-        let facts = self.model.facts.all().into_iter().filter_map(|fact| match fact {
-            Fact::Atom(atom) => self.value(atom).map(|_| atom),
-            Fact::Known(_) => None,
-        });
+        let facts = self.model.facts.all().into_iter().filter_map(|fact| self.known_fact(fact));
         let mut reasons: BTreeSet<usize> = facts.collect();
         let rules = &self.model.rules;
         if !allowed {
@@ -328,6 +244,14 @@ impl Search<'_> {
                 .iter()
                 .find(|rule| rule.deny && self.applies(rule).both(self.counts(rule)) == Some(true));
             if let Some(rule) = denial {
+                let facts = &self.model.facts;
+                let concerns = match rule.reference.layer {
+                    Layer::ResourceControl => Some(facts.rcp_service),
+                    Layer::Resource if self.counts_conditionally() => Some(facts.bucket_policy),
+                    _ => None,
+                };
+                let facts = [Some(facts.caller_identity), concerns].into_iter().flatten();
+                reasons = facts.filter_map(|fact| self.known_fact(fact)).collect();
                 reasons.extend(rule.literals.iter().map(|(atom, _)| *atom));
                 return (Node::Denied(Place::from(&rule.reference)), reasons);
             }
@@ -343,6 +267,18 @@ impl Search<'_> {
             }
         }
         (if allowed { Node::Allowed } else { Node::Lacking }, reasons)
+    }
+
+    fn known_fact(&self, fact: Fact) -> Option<usize> {
+        match fact {
+            Fact::Atom(atom) => self.value(atom).map(|_| atom),
+            Fact::Known(_) => None,
+        }
+    }
+
+    /// The owner's root is not held by a bucket policy from mending it.
+    fn counts_conditionally(&self) -> bool {
+        self.model.caller == (compose::Caller::Root { same_account: true })
     }
 
     /// An atom that keeps a rule from applying; one that is a reason already, if there is one.

@@ -131,7 +131,7 @@ impl Domains<'_> {
     pub(super) fn is_void(&self, atom: &Atom) -> bool {
         let patterns = atom.values.iter().map(|text| self.tokens(text, true, atom.variables));
         let patterns: Vec<_> = patterns.collect();
-        atom.on == "resource" && patterns.iter().any(|tokens| *tokens == Ok(None))
+        atom.on == "resource" && patterns.contains(&Ok(None))
     }
 
     fn variable(&self, on: &str) -> Variable {
