@@ -9,7 +9,7 @@ use consign_iam::prove::{
     Callers, Certificate, Claim, Counterexample, Domain, Expectation, Node, Place, Region, Set,
     Values, Verdict, World, check, prove,
 };
-use consign_iam::{Policy, PolicyKind, Principal};
+use consign_iam::{Constraint, Grant, Policy, PolicyKind, Principal};
 
 const HOST: &str = "111111111111";
 const PARTNER: &str = "222222222222";
@@ -366,4 +366,28 @@ fn hostile_and_large_documents_take_moments() {
         }
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_grant_opens_the_key_to_its_grantee_in_its_context_only() {
+    let Some(key) = key("key-out.json") else { return };
+    let closed = without("key-out.json", PolicyKind::Key, &["OnlyThroughS3"]).unwrap_or(key);
+    let open = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:DescribeKey", "Resource": "*"}}"#;
+    let plain = Policy::parse_as(PolicyKind::Key, open).unwrap();
+    let pairs = [("aws:s3:arn".to_owned(), BUCKET_OUT.to_owned())].into();
+    let constraint = Constraint::EncryptionContextSubset(pairs);
+    let grants = [Grant::new(SCANNER, ["Decrypt"], constraint).unwrap()];
+    let mut case = Case::key(&plain, KEY_OUT, &["kms:Decrypt"]);
+    case.world.grants = &grants;
+    case.holds(everybody_but(&[SCANNER]));
+    let found = case.fails(one(SCANNER));
+    let name = "kms:EncryptionContext:aws:s3:arn";
+    assert_eq!(found.request.context().get(name).unwrap(), [BUCKET_OUT]);
+    case.context = vec![(name, Domain::Perhaps(Values::Of(Set::of(["*"]).but([BUCKET_OUT]))))];
+    case.holds(one(SCANNER));
+    // A Deny of the key policy outweighs a grant.
+    let mut case = Case::key(&closed, KEY_OUT, &["kms:Decrypt"]);
+    case.world.grants = &grants;
+    case.holds(one(SCANNER));
 }
