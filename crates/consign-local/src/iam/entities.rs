@@ -40,6 +40,11 @@ fn draft(ask: &Ask<'_>, kind: Kind) -> Result<Entity, ApiError> {
     let tags = read_tags(ask.form)?;
     let arn = format!("arn:aws:iam::{}:{}{path}{name}", ask.account, kind.word());
     ask.permit_with(&arn, &tag_facts(&tags))?;
+    if !tags.is_empty() {
+        // IAM asks for both when something is made with tags.
+        let action = if kind == Kind::User { "iam:TagUser" } else { "iam:TagRole" };
+        ask.permit_to(action, &arn, &tag_facts(&tags))?;
+    }
     let mut entity = Entity::new(ask.account, kind, path, name, ask.call.now_ms);
     entity.tags = tags.into_iter().collect();
     Ok(entity)

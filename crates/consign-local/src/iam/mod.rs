@@ -108,8 +108,12 @@ impl Ask<'_> {
 
     /// [`Ask::permit`] with further condition keys.
     fn permit_with(&self, resource: &str, facts: &Facts) -> Result<(), ApiError> {
-        let action = format!("iam:{}", self.form.action());
-        authorize(self.state, self.call, &action, resource, self.account, &[], facts)
+        self.permit_to(&format!("iam:{}", self.form.action()), resource, facts)
+    }
+
+    /// Asks for an action that is not the call's own.
+    fn permit_to(&self, action: &str, resource: &str, facts: &Facts) -> Result<(), ApiError> {
+        authorize(self.state, self.call, action, resource, self.account, &[], facts)
     }
 
     /// The user or role that a call names, once the caller may do this to it. What does not exist
