@@ -12,7 +12,9 @@
 //!
 //! Describing, planning and proving are pure functions; [`observe()`] reads and [`apply()`] makes
 //! the calls of a plan, in its order, without deciding anything. Destroying is a plan like any
-//! other ([`plan_destroy`]). [`export`] writes the same down for CloudFormation and Terraform. Nothing here remembers: what exists is found again by name and
+//! other ([`plan_destroy`]). [`export`] writes the same down for CloudFormation and Terraform,
+//! [`handover()`] prints the half of a party that does not run consign, and [`permissions()`] the
+//! least policy that all of this needs. Nothing here remembers: what exists is found again by name and
 //! ownership tags, and each party works on its own accounts with its own credentials ([`Hands`]).
 //!
 //! What it is not: it neither moves nor opens data, and it holds no policy language of its own;
@@ -28,15 +30,18 @@ pub mod document;
 mod effects;
 mod error;
 pub mod export;
+pub mod handover;
 mod hands;
 pub mod matrix;
 pub mod observe;
 pub mod observed;
+pub mod permissions;
 pub mod plan;
 mod planner;
 pub mod policies;
 mod principals;
 pub mod prove;
+mod shell;
 
 pub use apply::{Applied, Watch, apply};
 pub use desired::{Desired, KeyArn, Keys};
@@ -44,10 +49,12 @@ pub use destroy::plan_destroy;
 pub use document::{Document, same_meaning};
 pub use effects::Effect;
 pub use error::{Error, ErrorKind};
+pub use handover::{Handover, handover};
 pub use hands::Hands;
 pub use matrix::{Operation, Subject};
 pub use observe::observe;
 pub use observed::Observed;
+pub use permissions::permissions;
 pub use plan::{Plan, Step};
 pub use planner::{plan, plan_adopting};
 pub use prove::{Documents, Proof, prove};
