@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Unavailable,
     /// Ctrl-C.
     Interrupted,
+    /// `plan --exit-code` found something to change.
+    Changes,
 }
 
 /// An error as the person sees it.
@@ -63,6 +65,12 @@ impl CommandError {
         self
     }
 
+    /// The same as a plain failure, where other exit codes mean something else.
+    pub(crate) fn as_failed(mut self) -> Self {
+        self.kind = Kind::Failed;
+        self
+    }
+
     fn hints_from(mut self, hint: Option<String>) -> Self {
         self.hints.extend(hint);
         self
@@ -94,7 +102,7 @@ impl CommandError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Failed => 1,
-            Kind::Usage => 2,
+            Kind::Usage | Kind::Changes => 2,
             Kind::Integrity => 3,
             Kind::Denied => 4,
             Kind::NotFound => 5,
@@ -112,6 +120,7 @@ impl CommandError {
             Kind::NotFound => "not-found",
             Kind::Unavailable => "unavailable",
             Kind::Interrupted => "interrupted",
+            Kind::Changes => "changes",
         }
     }
 }

@@ -56,6 +56,9 @@ async fn run(
         }
         Command::Plan(args) => commands::plan::run(&args, settings, terminal).await,
         Command::Apply(args) => commands::apply::run(&args, settings, terminal).await,
+        Command::Adopt(args) => commands::adopt::run(&args, settings, terminal).await,
+        Command::Handover(args) => commands::handover::run(&args, settings, terminal).await,
+        Command::Permissions(_) => commands::permissions::run(settings, terminal),
         Command::Destroy(args) => commands::destroy::run(&args, settings, terminal).await,
         Command::Prove(args) => commands::prove::run(&args, settings, terminal).await,
         Command::Explain(args) => commands::explain::run(&args, settings, terminal).await,

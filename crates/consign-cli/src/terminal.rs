@@ -74,11 +74,11 @@ impl Terminal {
     }
 
     /// Asks a yes-or-no question; anything but `y` or `yes` is no. Without a terminal it is an error
-    /// that names the flag to use.
-    pub(crate) fn confirm(&self, question: &str) -> Result<bool, CommandError> {
+    /// that names the flag that answers instead.
+    pub(crate) fn confirm(&self, question: &str, flag: &str) -> Result<bool, CommandError> {
         if !std::io::stdin().is_terminal() {
             return Err(CommandError::usage(format!("{question} There is no terminal to ask on"))
-                .hint("add --yes if you have read the plan"));
+                .hint(format!("add {flag} if you have read the plan")));
         }
         eprint!("{question} [y/N] ");
         let mut answer = String::new();

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use consign_provision::prove::{Access, Cell};
 use consign_provision::{Documents, Plan, Proof, prove};
 
 use super::world::World;
 use super::{interrupt, plan};
-use crate::args::ApplyArgs;
+use crate::args::{ApplyArgs, ConsentArgs};
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
 use crate::terminal::Terminal;
@@ -22,21 +23,50 @@ pub(crate) async fn run(
         Some(path) => saved(path)?,
         None => consign_provision::plan(&world.desired, &world.observed)?,
     };
-    terminal.say(&plan::text(&plan));
+    carry_out(&plan, &world, &args.consent, terminal).await
+}
+
+/// Shows the plan, proves it, asks, makes its calls, and proves what is then there.
+pub(crate) async fn carry_out(
+    plan: &Plan,
+    world: &World,
+    consent: &ConsentArgs,
+    terminal: &Terminal,
+) -> Result<(), CommandError> {
+    terminal.say(&plan::text(plan));
     refuse_unless_it_holds(&prove(
         &world.desired,
         &Documents::planned(&world.desired, &world.observed.keys()),
     )?)?;
     if plan.is_empty() {
-        return report(&plan, 0, terminal);
+        return report(plan, 0, terminal);
     }
-    if !args.yes && !terminal.confirm("Apply this?")? {
-        return Err(CommandError::new(Kind::Interrupted, "nothing was changed"));
-    }
-    let steps = run_plan(&plan, &world, terminal).await?;
+    ask(plan, consent, terminal)?;
+    let steps = run_plan(plan, world, terminal).await?;
     let after = consign_provision::observe(&world.desired, &world.hands).await?.told(&world.told);
-    refuse_unless_it_holds(&prove(&world.desired, &Documents::observed(&world.desired, &after))?)?;
-    report(&plan, steps, terminal)
+    let proof = prove(&world.desired, &Documents::observed(&world.desired, &after))?;
+    match plan.left.is_empty() {
+        true => refuse_unless_it_holds(&proof)?,
+        false => refuse_if_wider(&proof)?,
+    }
+    report(plan, steps, terminal)
+}
+
+/// `--yes` answers for what the file declares anew. That somebody gains access to a lane that is in
+/// use already is asked about all the same: it is what a mistaken, or a forged, change looks like.
+fn ask(plan: &Plan, consent: &ConsentArgs, terminal: &Terminal) -> Result<(), CommandError> {
+    let (question, flag) = match plan.widens() {
+        true => (
+            "Somebody gains access to a lane that is open already. Apply this?",
+            "--yes --allow-widening",
+        ),
+        false => ("Apply this?", "--yes"),
+    };
+    let answered = consent.yes && (consent.allow_widening || !plan.widens());
+    if answered || terminal.confirm(question, flag)? {
+        return Ok(());
+    }
+    Err(CommandError::new(Kind::Interrupted, "nothing was changed"))
 }
 
 /// Makes the plan's calls; Ctrl-C stops between two of them.
@@ -61,14 +91,24 @@ pub(crate) async fn run_plan(
 
 /// An error with the first cells that are not as declared.
 pub(crate) fn refuse_unless_it_holds(proof: &Proof) -> Result<(), CommandError> {
-    if proof.holds() {
+    refuse(proof, proof.failures().collect())
+}
+
+/// The same while somebody else has still to do his half: what is not possible yet is no failure,
+/// what is possible and should not be is one.
+fn refuse_if_wider(proof: &Proof) -> Result<(), CommandError> {
+    refuse(proof, proof.failures().filter(|cell| cell.actual == Access::Allowed).collect())
+}
+
+fn refuse(proof: &Proof, failures: Vec<&Cell>) -> Result<(), CommandError> {
+    if failures.is_empty() && proof.public.is_empty() {
         return Ok(());
     }
     let mut error = CommandError::new(Kind::Integrity, "the proof failed");
     for lane in &proof.public {
         error = error.hint(format!("the bucket of lane `{lane}` is public"));
     }
-    for cell in proof.failures().take(5) {
+    for cell in failures.into_iter().take(5) {
         error = error.hint(cell.to_string());
     }
     Err(error)
@@ -84,8 +124,20 @@ fn saved(path: &std::path::Path) -> Result<Plan, CommandError> {
 fn report(plan: &Plan, steps: usize, terminal: &Terminal) -> Result<(), CommandError> {
     let value = serde_json::json!({
         "exchange": plan.exchange, "steps_done": steps, "left": plan.left, "proved": true,
+        "complete": plan.left.is_empty(),
     });
-    let text =
-        format!("Applied: {steps} steps. {} is as declared, and the proof holds.", plan.exchange);
+    let text = match plan.left.is_empty() {
+        true => {
+            format!(
+                "Applied: {steps} steps. {} is as declared, and the proof holds.",
+                plan.exchange
+            )
+        }
+        false => format!(
+            "Applied: {steps} steps. Nobody can do more than {} declares; {} steps of others remain.",
+            plan.exchange,
+            plan.left.len()
+        ),
+    };
     terminal.result(&value, &text)
 }

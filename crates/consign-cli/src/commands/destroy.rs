@@ -16,7 +16,7 @@ pub(crate) async fn run(
     let plan = consign_provision::plan_destroy(&world.desired, &world.observed)?;
     terminal.say(&plan::text(&plan));
     if !plan.is_empty() {
-        if !args.yes && !terminal.confirm("Take all of this down?")? {
+        if !args.yes && !terminal.confirm("Take all of this down?", "--yes")? {
             return Err(CommandError::new(Kind::Interrupted, "nothing was changed"));
         }
         apply::run_plan(&plan, &world, terminal).await?;

@@ -1,5 +1,6 @@
 //! One file per command: arguments in, one call, words out.
 
+pub(crate) mod adopt;
 pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod completions;
@@ -10,6 +11,7 @@ pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod files;
+pub(crate) mod handover;
 pub(crate) mod init;
 pub(crate) mod interrupt;
 pub(crate) mod keys;
@@ -17,6 +19,7 @@ pub(crate) mod list;
 pub(crate) mod local;
 pub(crate) mod locate;
 pub(crate) mod man;
+pub(crate) mod permissions;
 pub(crate) mod plan;
 pub(crate) mod prove;
 pub(crate) mod receive;

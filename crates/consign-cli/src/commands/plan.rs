@@ -6,28 +6,55 @@ use consign_provision::Plan;
 
 use super::world::World;
 use crate::args::PlanArgs;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 
-/// Prints the plan; with `--exit-code` a plan that changes something ends with 2.
+/// Prints the plan and saves it where `--out` says; with `--exit-code` a plan that changes something
+/// ends with 2, and a failure with 1, whatever it is.
 pub(crate) async fn run(
     args: &PlanArgs,
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
+    let planned = make(args, settings, terminal).await;
+    if !args.exit_code {
+        return planned.map(drop);
+    }
+    match planned.map_err(CommandError::as_failed)?.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(CommandError::new(Kind::Changes, "there is something to change")
+                .hint("consign apply"))
+        }
+    }
+}
+
+async fn make(
+    args: &PlanArgs,
+    settings: &Settings,
+    terminal: &Terminal,
+) -> Result<Plan, CommandError> {
     let world = World::look(settings, &args.administrators).await?;
     let plan = consign_provision::plan(&world.desired, &world.observed)?;
-    terminal.result(&plan, &text(&plan))?;
-    if args.exit_code && !plan.is_empty() {
-        return Err(CommandError::usage("there is something to change").hint("consign apply"));
+    if let Some(path) = &args.out {
+        let document = serde_json::to_vec_pretty(&plan)
+            .map_err(|e| CommandError::internal("cannot write the plan as JSON", e))?;
+        std::fs::write(path, document).map_err(|e| {
+            CommandError::usage(format!("cannot write {}", path.display())).caused_by(e)
+        })?;
+        terminal.say(&format!("Saved {}: consign apply --plan {0}", path.display()));
     }
-    Ok(())
+    terminal.result(&plan, &text(&plan))?;
+    Ok(plan)
 }
 
 /// The plan as a person reads it.
 pub(crate) fn text(plan: &Plan) -> String {
     let mut text = String::new();
+    for alarm in &plan.alarms {
+        let _ = writeln!(text, "ALARM: {alarm}");
+    }
     if plan.is_empty() {
         let _ = writeln!(text, "Nothing to do: {} is as declared.", plan.exchange);
     } else {
@@ -39,7 +66,8 @@ pub(crate) fn text(plan: &Plan) -> String {
     if !plan.effects.is_empty() {
         let _ = writeln!(text, "Who gains and who loses:");
         for effect in &plan.effects {
-            let _ = writeln!(text, "  {effect}");
+            let open = if effect.was_open && !effect.gains.is_empty() { "! " } else { "  " };
+            let _ = writeln!(text, "{open}{effect}");
         }
     }
     if !plan.left.is_empty() {

@@ -1,7 +1,7 @@
 //! What `plan`, `apply`, `destroy` and `prove` all begin with: what is wanted, with whose hands, and
 //! what is there.
 
-use consign_model::Exchange;
+use consign_model::{AccountId, Exchange, PartyName};
 use consign_provision::{Desired, Hands, Keys, Observed, observe};
 
 use crate::args::AdministratorArgs;
@@ -24,7 +24,10 @@ impl World {
         args: &AdministratorArgs,
     ) -> Result<World, CommandError> {
         let exchange = settings.exchange()?;
-        let hands = connect::administrators(settings, args, &exchange).await?;
+        let mut hands = connect::administrators(settings, args, &exchange).await?;
+        if let Some(party) = &settings.party {
+            hands = hands.only(&own_account(&exchange, party)?);
+        }
         World::with_hands(&exchange, hands, connect::keys_told(args)?).await
     }
 
@@ -38,4 +41,15 @@ impl World {
         let observed = observe(&desired, &hands).await?.told(&told);
         Ok(World { desired, hands, told, observed })
     }
+}
+
+/// The account of the party that `--as` names: its half is what we do.
+pub(crate) fn own_account(
+    exchange: &Exchange,
+    party: &PartyName,
+) -> Result<AccountId, CommandError> {
+    let found = exchange.party(party).map(|party| party.account.clone());
+    found.ok_or_else(|| {
+        CommandError::usage(format!("--as {party} names no party of exchange {}", exchange.name))
+    })
 }

@@ -44,6 +44,15 @@ impl Deployment {
         deployment
     }
 
+    /// An exchange file and a cloud with its accounts, nothing applied.
+    pub(crate) fn serving(exchange: &str) -> Deployment {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = Deployment { cloud: serve_later(), folder, environment: Vec::new() };
+        deployment.file("exchange.toml", exchange.as_bytes());
+        deployment.start_cloud("127.0.0.1:0");
+        deployment
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
