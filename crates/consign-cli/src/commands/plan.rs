@@ -21,7 +21,7 @@ pub(crate) async fn run(
     if !args.exit_code {
         return planned.map(drop);
     }
-    match planned.map_err(CommandError::as_failed)?.is_empty() {
+    match planned.map_err(CommandError::into_failed)?.is_empty() {
         true => Ok(()),
         false => {
             Err(CommandError::new(Kind::Changes, "there is something to change")
