@@ -152,7 +152,7 @@ impl Elsewhere {
         let call = Call::new("s3:ListAccessPoints", bucket);
         let path = format!("/v20180820/accesspoint?bucket={bucket}&maxResults=1000");
         let answer = self.control(call.clone(), account, &path).await?;
-        if !answer.contains("ListAccessPointsResult") {
+        if !answer.contains("<ListAccessPoints") {
             return Err(call.error(ErrorKind::InvalidResponse, "the answer is of another kind"));
         }
         Ok(elements(&answer, "Name").map(str::to_owned).collect())

@@ -71,9 +71,8 @@ async fn bucket(place: Place, with_key: Option<&DesiredLane>, cloud: &Cloud) -> 
     let is_owners = s3.is_owned_by(name, place.owner.as_ref()).await;
     let exists = match &is_owners {
         Err(error) if error.kind() == CloudErrorKind::NotFound => Fact::Is(false),
-        Err(error) if error.kind() != CloudErrorKind::AccessDenied => {
-            Fact::Unknown(error.to_string())
-        }
+        // Any other answer than "not found" is about a bucket that exists.
+        Err(error) if error.http_status().is_none() => Fact::Unknown(error.to_string()),
         _ => Fact::Is(true),
     };
     let key = match with_key {

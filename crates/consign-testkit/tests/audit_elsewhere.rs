@@ -1,0 +1,178 @@
+//! What an audit reads of services that the local cloud has not, read from moto: it enforces
+//! nothing, and its answers have the shapes of S3 Control, CloudTrail, SQS and KMS grants. The world
+//! is made by boto3, so that what we read was not written by us.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use consign_cloud::{Cloud, Credentials, Settings};
+use consign_provision::audit::{self, Fact, Facts, Finding, Verdict};
+use consign_testkit::judges;
+
+/// Everything that is a door or a record, and a bucket without any of it.
+const WORLD: &str = r#"
+import boto3, json, sys
+endpoint, state = sys.argv[1], sys.argv[2]
+def client(name):
+    return boto3.client(name, endpoint_url=endpoint, region_name="eu-west-1",
+                        aws_access_key_id="id", aws_secret_access_key="secret")
+s3, sqs, kms, control, trail = map(client, ["s3", "sqs", "kms", "s3control", "cloudtrail"])
+account = "123456789012"
+# S3 Control puts the account before the host, which no address on the loopback has.
+def plain_host(request, **_): request.url = request.url.replace("//%s." % account, "//")
+control.meta.events.register("before-sign.s3-control.*", plain_host)
+where = {"LocationConstraint": "eu-west-1"}
+if state == "made":
+    for bucket in ["doors", "plain", "copies", "logs"]:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+    s3.put_bucket_website(Bucket="doors", WebsiteConfiguration={"IndexDocument": {"Suffix": "i"}})
+    s3.put_bucket_cors(Bucket="doors", CORSConfiguration={"CORSRules": [
+        {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://example.com"]}]})
+    for bucket in ["doors", "copies"]:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_replication(Bucket="doors", ReplicationConfiguration={
+        "Role": "arn:aws:iam::%s:role/r" % account, "Rules": [{"Status": "Enabled", "Prefix": "",
+        "Destination": {"Bucket": "arn:aws:s3:::copies"}}]})
+    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/*"}]}))
+    s3.put_bucket_logging(Bucket="doors", BucketLoggingStatus={
+        "LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": "doors/"}})
+    queue = sqs.create_queue(QueueName="arrivals")["QueueUrl"]
+    arn = "arn:aws:sqs:eu-west-1:%s:arrivals" % account
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({
+        "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*",
+        "Action": "sqs:SendMessage", "Resource": arn}]})})
+    s3.put_bucket_notification_configuration(Bucket="doors", NotificationConfiguration={
+        "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]})
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_grant(KeyId=key, GranteePrincipal="arn:aws:iam::999999999999:role/other",
+                     Operations=["Decrypt"])
+    s3.put_bucket_encryption(Bucket="doors", ServerSideEncryptionConfiguration={"Rules": [
+        {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key},
+         "BucketKeyEnabled": True}]})
+    control.create_access_point(AccountId=account, Name="side-door", Bucket="doors")
+    trail.create_trail(Name="all", S3BucketName="logs")
+else:
+    control.put_public_access_block(AccountId=account, PublicAccessBlockConfiguration={
+        "BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True,
+        "RestrictPublicBuckets": True})
+    trail.update_trail(Name="all", IsMultiRegionTrail=True, EnableLogFileValidation=True,
+                       KmsKeyId="arn:aws:kms:eu-west-1:%s:key/k" % account)
+    trail.start_logging(Name="all")
+    trail.put_event_selectors(TrailName="all", EventSelectors=[{"ReadWriteType": "All",
+        "DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::doors/"]}]}])
+"#;
+
+/// A moto server on a free port; dropping it kills the process.
+struct Moto {
+    process: Child,
+    endpoint: String,
+}
+
+impl Moto {
+    fn start(server: &Path) -> Moto {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = held.local_addr().expect("an address").port();
+        drop(held);
+        let process = judges::command(server)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto_server starts");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(90), "moto was not ready in time");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Moto { process, endpoint: format!("http://{address}") }
+    }
+
+    fn run(&self, python: &Path, state: &str) {
+        let mut command = judges::command(python);
+        let output = command.args(["-c", WORLD, &self.endpoint, state]).output();
+        let output = output.expect("python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    async fn cloud(&self) -> Cloud {
+        let settings = Settings {
+            endpoint: Some(self.endpoint.clone()),
+            region: Some("eu-west-1".to_owned()),
+            explicit_credentials: Some(Credentials::new("id", "secret", None)),
+            ..Settings::default()
+        };
+        Cloud::connect(&settings).await.expect("a client")
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        let _gone = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+fn verdict(facts: &Facts, control: &str) -> (Verdict, String) {
+    let findings = audit::audit(None, facts);
+    let of = |it: &&Finding| it.control == control;
+    let found = findings.iter().find(of).unwrap_or_else(|| panic!("no finding of {control}"));
+    (found.verdict, found.fact.clone())
+}
+
+#[tokio::test]
+async fn other_services_are_read_in_their_own_shapes() {
+    let server = consign_testkit::require!("moto_server");
+    let python = server.with_file_name("python");
+    let moto = Moto::start(&server);
+    moto.run(&python, "made");
+    let cloud = moto.cloud().await;
+    let facts = audit::read_bucket("doors", &cloud).await.expect("facts");
+    let bucket = &facts.buckets[0];
+    assert_eq!(bucket.website, Fact::Is(true));
+    assert_eq!(bucket.cors, Fact::Is(vec!["https://example.com".to_owned()]));
+    assert_eq!(bucket.replication, Fact::Is(vec!["arn:aws:s3:::copies".to_owned()]));
+    assert_eq!(bucket.access_points, Fact::Is(vec!["side-door".to_owned()]));
+    let grants = bucket.key.as_ref().and_then(|key| key.grants.known()).expect("grants");
+    assert_eq!(grants[0].grantee, "arn:aws:iam::999999999999:role/other");
+    for (control, says) in [
+        ("X01", "no block is set"),
+        ("X09", "a grant lets arn:aws:iam::999999999999:role/other Decrypt"),
+        ("X15", "neither reads nor writes are recorded"),
+        ("X16", "does not record"),
+        ("X17", "the service logging.s3.amazonaws.com may s3:PutObject"),
+        ("X18", "may sqs:SendMessage"),
+        ("X22", "access points: side-door; replication to"),
+        ("X25", "copied to arn:aws:s3:::copies"),
+    ] {
+        let (found, fact) = verdict(&facts, control);
+        assert_eq!(found, Verdict::Fail, "{control}: {fact}");
+        assert!(fact.contains(says), "{control}: {fact}");
+    }
+    // moto has no Access Analyzer.
+    assert_eq!(verdict(&facts, "X26").0, Verdict::NotLookedAt);
+
+    moto.run(&python, "mended");
+    let facts = audit::read_bucket("doors", &cloud).await.expect("facts");
+    let account = audit::audit(None, &facts);
+    let of_account = |control: &str| {
+        let of = |it: &&Finding| it.control == control && it.resource.starts_with("account");
+        account.iter().find(of).map(|it| (it.verdict, it.fact.clone())).expect("a finding")
+    };
+    for control in ["X01", "X16"] {
+        let (found, fact) = of_account(control);
+        assert_eq!(found, Verdict::Pass, "{control}: {fact}");
+    }
+    assert_eq!(verdict(&facts, "X15").0, Verdict::Pass);
+    let plain = audit::read_bucket("plain", &cloud).await.expect("facts");
+    let (found, fact) = verdict(&plain, "X22");
+    // moto answers the list of inventories with something else, which is no "none".
+    assert_eq!(found, Verdict::NotLookedAt, "{fact}");
+    assert!(fact.starts_with("none seen, but inventory"), "{fact}");
+    assert_eq!(verdict(&plain, "X15").0, Verdict::Fail);
+}
