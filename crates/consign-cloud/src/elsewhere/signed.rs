@@ -189,7 +189,7 @@ fn refusal(body: &str) -> (Option<String>, Option<String>) {
         let code = code.map(|code| code.rsplit('#').next().unwrap_or_default().to_owned());
         return (code, text(&["message", "Message"]));
     }
-    let text = |name| elements(body, name).next().map(str::to_owned);
+    let text = |name| elements(body, name).next().map(|text| text.replace("&quot;", "\""));
     (text("Code"), text("Message"))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Start with [`read()`], which asks the services and brings home [`Facts`], and hand these to
 //! [`audit`], which is pure: one small function per control ([`controls`]), one [`Finding`] per
-//! control and thing. A control about what a policy *means* is decided by evaluating the policy
+//! control and thing. A control about what a policy *means* is decided by proving it
 //! ([`adversary`]), never by looking for a pattern in its text.
 //!
 //! A fact that could not be read gives [`Verdict::NotLookedAt`] and never a pass: an auditor who

@@ -1,9 +1,9 @@
 //! Controls on a KMS key.
 
 use super::{KeyFacts, Says, known};
-use crate::audit::adversary::Adversary;
+use crate::audit::adversary::{Adversary, Fixed, on};
 use consign_cloud::kms::KeyState;
-use consign_iam::{PolicyKind, Principal};
+use consign_iam::PolicyKind;
 
 /// What a stranger would want of a key.
 const USES: [&str; 8] = [
@@ -24,10 +24,10 @@ pub(super) fn x09(key: &KeyFacts) -> Option<Says> {
         Ok(adversary) => adversary,
         Err(why) => return Says::fail(why, repair(key, arn)),
     };
-    let uses: Vec<_> =
-        USES.iter().map(|action| ((*action).to_owned(), vec![arn.to_owned()])).collect();
-    if let Some(who) = adversary.first_allowed(&adversary.outsiders(), &uses) {
-        return Says::fail(who, repair(key, arn));
+    match adversary.gets_through(&adversary.outsiders(), &on(&USES, arn), &Fixed::new()) {
+        Ok(None) => {}
+        Ok(Some(who)) => return Says::fail(who, repair(key, arn)),
+        Err(why) => return Says::unseen(why),
     }
     let grants = known!(key.grants);
     if let Some(grant) = grants.first() {
@@ -75,9 +75,9 @@ pub(super) fn x10(key: &KeyFacts) -> Option<Says> {
         Ok(adversary) => adversary,
         Err(why) => return Says::fail(why, repair(key, arn)),
     };
-    let root = [Principal::Root { account: key.owner.to_string() }];
-    let change = [("kms:PutKeyPolicy".to_owned(), vec![arn.to_owned()])];
-    if adversary.first_allowed(&root, &change).is_none() {
+    let change = on(&["kms:PutKeyPolicy"], arn);
+    let root = adversary.gets_through(&adversary.root(), &change, &Fixed::new());
+    if root == Ok(None) {
         let fact = format!("not even the root user of {} can change the policy", key.owner);
         return Says::fail(fact, "AWS Support alone can help: declare a new lane");
     }
@@ -85,7 +85,7 @@ pub(super) fn x10(key: &KeyFacts) -> Option<Says> {
 }
 
 fn adversary(key: &KeyFacts, policy: &str) -> Result<Adversary, String> {
-    Adversary::new(PolicyKind::Key, Some(policy), key.owner.as_ref(), &[])
+    Adversary::new(PolicyKind::Key, Some(policy), key.owner.as_ref())
 }
 
 fn absent(key: &KeyFacts) -> Option<Says> {

@@ -1,48 +1,47 @@
 //! Controls on what policies mean, decided by evaluating them.
 
 use super::{BucketScope, Says, known, repair};
-use crate::audit::adversary::{Adversary, Fixed};
+use crate::audit::adversary::{
+    Adversary, Asked, Fixed, is, is_not, on, s3_requests, s3_requests_of_root,
+};
 use crate::matrix::Operation;
 use crate::policies::bucket::PRESIGNED_AGE_MS_MAX;
 use crate::prove::Cell;
-use consign_iam::{Policy, PolicyKind, Principal};
-
-const PLAIN_HTTP: Fixed<'_> = &[("aws:SecureTransport", Some("false")), ("s3:TlsVersion", None)];
-const OLD_TLS: Fixed<'_> = &[("aws:SecureTransport", Some("true")), ("s3:TlsVersion", Some("1.1"))];
-const TLS: Fixed<'_> = &[("aws:SecureTransport", Some("true")), ("s3:TlsVersion", Some("1.3"))];
+use consign_iam::prove::{Callers, Domain, Values};
+use consign_iam::{Policy, PolicyKind};
 
 pub(super) fn x02(scope: &BucketScope<'_>) -> Option<Says> {
     let policy = known!(scope.facts.policy).as_deref();
     if scope.facts.policy_public.known() == Some(&Some(true)) {
         return Says::fail("S3 classifies the policy as public", policy_fix(scope));
     }
-    let adversary = match bucket_adversary(scope, policy, TLS) {
+    let adversary = match bucket_adversary(scope, policy) {
         Ok(adversary) => adversary,
         Err(why) => return Says::fail(why, policy_fix(scope)),
     };
-    let requests = adversary.s3_requests(&scope.facts.bucket);
-    match adversary.first_allowed(&adversary.outsiders(), &requests) {
-        Some(who) => Says::fail(who, policy_fix(scope)),
-        None => {
-            Says::pass(format!("{} S3 actions denied to strangers and unsigned", requests.len()))
-        }
+    let requests = s3_requests(&scope.facts.bucket);
+    match adversary.gets_through(&adversary.outsiders(), &requests, &Fixed::new()) {
+        Ok(Some(who)) => Says::fail(who, policy_fix(scope)),
+        Ok(None) => Says::pass("proved: no request of a stranger or without a signature"),
+        Err(why) => Says::unseen(why),
     }
 }
 
 pub(super) fn x04(scope: &BucketScope<'_>) -> Option<Says> {
     let policy = known!(scope.facts.policy).as_deref();
-    for (fixed, how) in [(PLAIN_HTTP, "over plain HTTP"), (OLD_TLS, "over TLS 1.1")] {
-        match bucket_adversary(scope, policy, fixed) {
-            Err(why) => return Says::fail(why, policy_fix(scope)),
-            Ok(adversary) => {
-                let requests = adversary.s3_requests(&scope.facts.bucket);
-                if let Some(who) = adversary.first_allowed(&adversary.everybody(), &requests) {
-                    return Says::fail(format!("{who} {how}"), policy_fix(scope));
-                }
-            }
+    let plain_http =
+        vec![is("aws:SecureTransport", "false"), ("s3:TlsVersion".to_owned(), Domain::Absent)];
+    let old = Values::Numbers { from: None, to: Some("1.1".to_owned()) };
+    let old_tls =
+        vec![is("aws:SecureTransport", "true"), ("s3:TlsVersion".to_owned(), Domain::Present(old))];
+    for (fixed, how) in [(plain_http, "over plain HTTP"), (old_tls, "over TLS 1.1 or older")] {
+        match anybody(scope, policy, &s3_requests(&scope.facts.bucket), &fixed) {
+            Ok(None) => {}
+            Ok(Some(who)) => return Says::fail(format!("{who} {how}"), policy_fix(scope)),
+            Err(why) => return Says::unseen(why),
         }
     }
-    Says::pass("every S3 action is denied to everybody over plain HTTP and old TLS")
+    Says::pass("proved: no S3 action by anybody over plain HTTP or old TLS")
 }
 
 pub(super) fn x06(scope: &BucketScope<'_>) -> Option<Says> {
@@ -129,27 +128,20 @@ pub(super) fn x19(scope: &BucketScope<'_>) -> Option<Says> {
 
 pub(super) fn x20(scope: &BucketScope<'_>) -> Option<Says> {
     let policy = known!(scope.facts.policy).as_deref();
-    let age = (PRESIGNED_AGE_MS_MAX + 1).to_string();
-    let fixed = [
-        ("aws:SecureTransport", Some("true")),
-        ("s3:TlsVersion", Some("1.3")),
-        ("s3:authType", Some("REST-QUERY-STRING")),
-        ("s3:signatureAge", Some(age.as_str())),
-        ("s3:signatureversion", Some("AWS4-HMAC-SHA256")),
+    let older = Values::Numbers { from: Some((PRESIGNED_AGE_MS_MAX + 1).to_string()), to: None };
+    let fixed = vec![
+        is("s3:authType", "REST-QUERY-STRING"),
+        ("s3:signatureAge".to_owned(), Domain::Present(older)),
     ];
-    let adversary = match bucket_adversary(scope, policy, &fixed) {
-        Ok(adversary) => adversary,
-        Err(why) => return Says::fail(why, policy_fix(scope)),
-    };
-    let objects = adversary.s3_requests(&scope.facts.bucket).into_iter();
-    let data = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"];
-    let requests: Vec<_> = objects.filter(|(action, _)| data.contains(&action.as_str())).collect();
+    let objects = format!("arn:aws:s3:::{}/*", scope.facts.bucket);
+    let data = on(&["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"], &objects);
     let minutes = PRESIGNED_AGE_MS_MAX / 60_000;
-    match adversary.first_allowed(&adversary.everybody(), &requests) {
-        Some(who) => {
+    match anybody(scope, policy, &data, &fixed) {
+        Ok(Some(who)) => {
             Says::fail(format!("{who} by a URL older than {minutes} minutes"), policy_fix(scope))
         }
-        None => Says::pass(format!("refused {minutes} minutes after signing")),
+        Ok(None) => Says::pass(format!("proved: refused {minutes} minutes after signing")),
+        Err(why) => Says::unseen(why),
     }
 }
 
@@ -159,56 +151,65 @@ pub(super) fn log_writers(
     target: &str,
     scope: &BucketScope<'_>,
 ) -> Result<Option<String>, String> {
-    let logging = Principal::Service { name: "logging.s3.amazonaws.com".to_owned() };
-    let foreign: Fixed<'_> = &[
-        ("aws:SourceArn", Some("arn:aws:s3:::somebody-elses-bucket")),
-        ("aws:SourceAccount", Some(crate::matrix::STRANGER)),
-    ];
     let owner = scope.facts.owner.as_ref();
-    let adversary = Adversary::new(PolicyKind::Resource, policy, owner, foreign)?;
-    let writes = [("s3:PutObject".to_owned(), vec![format!("arn:aws:s3:::{target}/log")])];
-    let callers: Vec<Principal> = adversary.outsiders().into_iter().chain([logging]).collect();
-    Ok(adversary
-        .first_allowed(&callers, &writes)
-        .map(|who| format!("{who} for somebody else's bucket")))
+    let adversary = Adversary::new(PolicyKind::Resource, policy, owner)?;
+    let writes = on(&["s3:PutObject"], &format!("arn:aws:s3:::{target}/*"));
+    let arn = format!("arn:aws:s3:::{}", scope.facts.bucket);
+    deputies(&adversary, &writes, &arn, owner)
 }
 
-/// Who but S3 for this bucket may send to the queue, or read from it without being of its account.
+/// Who but S3 for this bucket may send to the queue, or read from it without being of an account
+/// that its policy names.
 fn queue_writers(
     policy: Option<&str>,
     queue: &str,
     bucket_arn: &str,
 ) -> Result<Option<String>, String> {
     let account = queue.split(':').nth(4).unwrap_or_default();
-    let s3 = Principal::Service { name: "s3.amazonaws.com".to_owned() };
-    let on = |actions: &[&str]| -> Vec<(String, Vec<String>)> {
-        actions.iter().map(|action| ((*action).to_owned(), vec![queue.to_owned()])).collect()
-    };
-    let outside = Adversary::new(
-        PolicyKind::Resource,
-        policy,
-        account,
-        &[("aws:SourceArn", Some(bucket_arn)), ("aws:SourceAccount", Some(account))],
-    )?;
-    let calls = on(&["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage"]);
-    if let Some(who) = outside.first_allowed(&outside.outsiders(), &calls) {
+    let adversary = Adversary::new(PolicyKind::Resource, policy, account)?;
+    let calls = on(&["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage"], queue);
+    deputies(&adversary, &calls, bucket_arn, account)
+}
+
+/// Strangers, and services that act for somebody else's bucket.
+fn deputies(
+    adversary: &Adversary,
+    calls: &[Asked],
+    bucket_arn: &str,
+    account: &str,
+) -> Result<Option<String>, String> {
+    if let Some(who) = adversary.gets_through(&adversary.outsiders(), calls, &Fixed::new())? {
         return Ok(Some(who));
     }
-    let foreign: Fixed<'_> = &[
-        ("aws:SourceArn", Some("arn:aws:s3:::somebody-elses-bucket")),
-        ("aws:SourceAccount", Some(crate::matrix::STRANGER)),
-    ];
-    let deputy = Adversary::new(PolicyKind::Resource, policy, account, foreign)?;
-    let who = deputy.first_allowed(&[s3], &on(&["sqs:SendMessage"]));
+    let foreign =
+        vec![is_not("aws:SourceArn", &[bucket_arn]), is_not("aws:SourceAccount", &[account])];
+    let services = [Callers::Services { except: Vec::new() }];
+    let who = adversary.gets_through(&services, calls, &foreign)?;
     Ok(who.map(|who| format!("{who} for somebody else's bucket")))
 }
 
-fn bucket_adversary(
+/// Who gets through the bucket policy, the owner's root user included.
+fn anybody(
     scope: &BucketScope<'_>,
     policy: Option<&str>,
-    fixed: Fixed<'_>,
-) -> Result<Adversary, String> {
-    Adversary::new(PolicyKind::Resource, policy, scope.facts.owner.as_ref(), fixed)
+    asked: &[Asked],
+    fixed: &Fixed,
+) -> Result<Option<String>, String> {
+    let adversary = match bucket_adversary(scope, policy) {
+        Ok(adversary) => adversary,
+        // What is no policy guards nothing.
+        Err(why) => return Ok(Some(why)),
+    };
+    if let Some(who) = adversary.gets_through(&adversary.everybody(), asked, fixed)? {
+        return Ok(Some(who));
+    }
+    let whole = asked.iter().any(|(_, resources)| !resources[0].ends_with("/*"));
+    let of_root = s3_requests_of_root(&scope.facts.bucket);
+    adversary.gets_through(&adversary.root(), if whole { &of_root } else { asked }, fixed)
+}
+
+fn bucket_adversary(scope: &BucketScope<'_>, policy: Option<&str>) -> Result<Adversary, String> {
+    Adversary::new(PolicyKind::Resource, policy, scope.facts.owner.as_ref())
 }
 
 /// The verdict on the cells of the lane's matrix that `of` picks.
