@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 failed · 2 wrong usage or a faulty file · 3 something is not what its sender \
-signed, or a proof failed · 4 access denied or no credentials · 5 not found · 6 the service or the \
+signed, or a proof or an audit failed · 4 access denied or no credentials · 5 not found · 6 the service or the \
 network failed, try again · 130 interrupted (run the same command again to go on)
 
 Settings: a flag wins over its environment variable, which wins over the file \

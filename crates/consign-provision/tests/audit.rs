@@ -2,6 +2,8 @@
 //! same exchange broken in one place, where it fails. What the local cloud has not (websites,
 //! grants, trails …) is put into the facts by hand; `audit_elsewhere.rs` reads it from moto.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/place.rs"]
 mod place;
 mod support;

@@ -1,6 +1,8 @@
 //! Requests that fail at the local cloud for one reason each, and whether the doctor names it. Each
 //! is really sent, so that the doctor is judged by the service and not by itself.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/place.rs"]
 mod place;
 mod support;

@@ -2,6 +2,8 @@
 //! nothing, and its answers have the shapes of S3 Control, CloudTrail, SQS and KMS grants. The world
 //! is made by boto3, so that what we read was not written by us.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
