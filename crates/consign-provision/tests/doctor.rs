@@ -8,7 +8,7 @@ mod place;
 mod support;
 
 use consign_cloud::iam::Holder;
-use consign_cloud::s3::{Body, GetObject, ListRequest, PutObject};
+use consign_cloud::s3::{Body, Encryption, GetObject, ListRequest, PutObject};
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_provision::doctor::{Asked, Complaint, Diagnosis, Patient, examine};
 use consign_provision::{Desired, Hands};
@@ -106,6 +106,8 @@ async fn send(cloud: &Cloud, asked: &[Asked]) -> String {
                     key,
                     body: Body::Bytes("x".into()),
                     if_none_match: sets("s3:if-none-match"),
+                    encryption: sets("s3:x-amz-server-side-encryption")
+                        .then_some(Encryption::SseS3),
                     ..PutObject::default()
                 };
                 s3.put_object(put).await.err()
@@ -216,6 +218,9 @@ async fn denies_are_named_with_what_to_do() {
     let put = format!("s3:PutObject s3://{bucket}/f.txt");
     let said = ward.expect(&globex, None, &put, "bucket-policy-denies").await;
     assert!(said.contains("only arn:aws:iam::111111111111:role/xfer/acme-ours writes"), "{said}");
+    let other = format!("aws s3 cp f.txt s3://{bucket}/f.txt --sse AES256");
+    let said = ward.expect(&acme, None, &other, "bucket-policy-denies").await;
+    assert!(said.contains("leave the encryption options out"), "{said}");
     let over = format!("s3:PutObject s3://{bucket}/01JD3V5Y7Q8R9SATBVCWDXEYFZ/000001.age");
     let said = ward.expect(&acme, None, &over, "bucket-policy-denies").await;
     assert!(said.contains("DenyOverwrite") && said.contains("written once"), "{said}");
@@ -258,6 +263,20 @@ async fn missing_permissions_are_named_by_their_side() {
     let changed = without_statement(&text, "ReaderDecrypts");
     owner.kms().put_key_policy(&key, &changed).await.expect("put");
     ward.expect(&globex, None, &get, "key-policy-does-not-allow").await;
+}
+
+#[tokio::test]
+async fn plain_http_is_named() {
+    let ward = Ward::new().await;
+    let http = Settings {
+        endpoint: ward.place.running.http_endpoint().map(str::to_owned),
+        explicit_credentials: Some(ward.place.party_credentials(&ward.desired, "acme").await),
+        ..ward.place.settings()
+    };
+    let acme = Cloud::connect(&http).await.expect("a client");
+    let put = format!("s3:PutObject s3://{}/f.txt", ward.bucket("to-client"));
+    let said = ward.expect(&acme, None, &put, "bucket-policy-denies").await;
+    assert!(said.contains("DenyInsecureTransport") && said.contains("https://"), "{said}");
 }
 
 fn without_statement(policy: &str, sid: &str) -> String {

@@ -24,7 +24,7 @@ impl Place {
         let running = consign_local::start(ServeOptions {
             root: root.path().join("cloud"),
             listen: "127.0.0.1:0".parse().expect("an address"),
-            http: None,
+            http: Some("127.0.0.1:0".parse().expect("an address")),
             region: "eu-west-1".to_owned(),
             accounts: ACCOUNTS.map(|id| Account { id: id.to_owned() }).into(),
             principals: Vec::new(),
@@ -90,9 +90,13 @@ impl Place {
 
     /// A client that signs as the party.
     pub async fn party(&self, desired: &Desired, name: &str) -> Cloud {
+        self.cloud(self.party_credentials(desired, name).await).await
+    }
+
+    pub async fn party_credentials(&self, desired: &Desired, name: &str) -> Credentials {
         let party = &desired.parties[&consign_model::PartyName::parse(name).expect("a party")];
         let admin = self.admin(party.account.as_ref()).await;
-        let credentials = if party.is_user() {
+        if party.is_user() {
             admin.iam().create_access_key(party.principal.name()).await.expect("a key")
         } else {
             let assume = AssumeRole {
@@ -101,8 +105,7 @@ impl Place {
                 ..AssumeRole::default()
             };
             admin.sts().assume_role(&assume).await.expect("a session").credentials
-        };
-        self.cloud(credentials).await
+        }
     }
 }
 
