@@ -187,13 +187,13 @@ pub(crate) async fn upload(
         office.engine.upload(s3, &target, source, &mut journal, &progress, &office.cancel);
     let uploaded = Box::pin(uploading).await;
     let uploaded =
-        uploaded.map_err(|error| transfer_error(error, "the consignment cannot be sent"))?;
+        uploaded.map_err(|error| transfer_error(error, format!("{name} cannot be sent")))?;
     meter.complete();
     Ok(uploaded)
 }
 
 /// Brings our own errors back out of the transfer that carried them.
-pub(crate) fn transfer_error(error: consign_transfer::Error, what: &str) -> Error {
+pub(crate) fn transfer_error(error: consign_transfer::Error, what: String) -> Error {
     use consign_transfer::ErrorKind as Transfer;
     let hint = error.hint();
     let kind = match error.kind() {

@@ -238,8 +238,9 @@ impl Unloading {
         // Boxed: the machinery below is deep, and every caller would carry it in its own future.
         let loading = office.engine.download(s3, &whole, sink, journal, &progress, &office.cancel);
         let done = Box::pin(loading).await;
-        let done =
-            done.map_err(|error| missing(transfer_error(error, "it cannot be received"), object))?;
+        let done = done.map_err(|error| {
+            missing(transfer_error(error, format!("{} cannot be received", object.name)), object)
+        })?;
         meter.complete();
         Ok(done)
     }
