@@ -11,7 +11,7 @@ use consign_provision::prove::{Documents, LaneDocuments};
 use consign_provision::{Desired, ErrorKind, KeyArn, Keys, prove, same_meaning};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use support::{ROLES, desired, lane, shapes};
+use support::{ROLES, desired, lane, roles_to_make, shapes};
 
 /// Every document of the exported files, by the name it has in the folder of `policies`, with the
 /// references to keys resolved to their stand-ins.
@@ -103,6 +103,10 @@ fn documents_of_cloudformation(desired: &Desired, files: &Files) -> ReadBack {
                     let id = within("Party", "Policy").expect(id).to_lowercase();
                     (format!("identity-{id}"), &properties["PolicyDocument"])
                 }
+                "AWS::IAM::Role" => {
+                    let id = within("Party", "Role").expect(id).to_lowercase();
+                    (format!("trust-{id}"), &properties["AssumeRolePolicyDocument"])
+                }
                 _ => continue,
             };
             read.insert(format!("{name}.json"), resolved(desired, document).to_string());
@@ -116,14 +120,15 @@ fn documents_of_terraform(desired: &Desired, files: &Files) -> ReadBack {
     for text in files.values() {
         let module = parsed(text);
         for (kind, resources) in module["resource"].as_object().expect("resources") {
-            let start = match kind.as_str() {
-                "aws_s3_bucket_policy" => "bucket",
-                "aws_kms_key" => "key",
-                "aws_iam_user_policy" | "aws_iam_role_policy" => "identity",
+            let (start, at) = match kind.as_str() {
+                "aws_s3_bucket_policy" => ("bucket", "policy"),
+                "aws_kms_key" => ("key", "policy"),
+                "aws_iam_user_policy" | "aws_iam_role_policy" => ("identity", "policy"),
+                "aws_iam_role" => ("trust", "assume_role_policy"),
                 _ => continue,
             };
             for (name, resource) in resources.as_object().expect("resources") {
-                let policy = resource["policy"].as_str().expect("a policy").to_owned();
+                let policy = resource[at].as_str().expect("a policy").to_owned();
                 let document = desired.lanes.values().fold(policy, |text, lane| {
                     let name = lane.name.as_ref().replace('-', "_");
                     let stand_in = KeyArn::planned(lane);
@@ -194,6 +199,83 @@ fn an_account_gets_its_own_half() {
 }
 
 #[test]
+fn roles_are_made_where_the_exchange_file_says_who_assumes_them() {
+    let desired = desired(&roles_to_make());
+    let (trust, files) = (r#""arn:aws:iam::222222222222:root""#, Keys::new());
+    let templates = cloudformation(&desired, &files, None).expect("templates");
+    let template = parsed(&templates["acme-globex-111111111111.json"]);
+    let role = &template["Resources"]["PartyAcmeRole"];
+    assert_eq!(role["Type"], "AWS::IAM::Role");
+    assert_eq!(role["Properties"]["RoleName"], "acme-ours");
+    assert_eq!(role["Properties"]["Path"], "/xfer/");
+    assert_eq!(role["Properties"]["Tags"][0]["Key"], "consign:exchange");
+    assert!(role["Properties"]["AssumeRolePolicyDocument"].to_string().contains(trust), "{role}");
+    let policy = &template["Resources"]["PartyAcmePolicy"]["Properties"];
+    assert_eq!(policy["RoleName"]["Ref"], "PartyAcmeRole");
+    for guarded in ["LaneToClientBucketPolicy", "LaneToClientKey"] {
+        assert_eq!(template["Resources"][guarded]["DependsOn"][0], "PartyAcmeRole", "{guarded}");
+    }
+    let notes = template["Metadata"]["consign"]["notes"].to_string();
+    assert!(!notes.contains("acme-ours") && !notes.contains(":root"), "{notes}");
+
+    let modules = terraform(&desired, &files, None, Provider::V6).expect("modules");
+    let module = parsed(&modules["acme-globex-111111111111/main.tf.json"]);
+    let role = &module["resource"]["aws_iam_role"]["acme"];
+    assert_eq!((&role["name"], &role["path"]), (&"acme-ours".into(), &"/xfer/".into()));
+    assert_eq!(role["tags"]["consign:exchange"], "acme-globex");
+    let policy = &module["resource"]["aws_iam_role_policy"]["acme"];
+    assert_eq!(policy["role"], "${aws_iam_role.acme.name}");
+    for kind in ["aws_s3_bucket_policy", "aws_kms_key"] {
+        let before = module["resource"][kind]["to_client"]["depends_on"].to_string();
+        assert!(before.contains("aws_iam_role.acme"), "{kind}: {before}");
+    }
+    let index = policies(&desired, &files, None).expect("policies").remove("index.json");
+    let index = parsed(&index.expect("an index"));
+    let entry = &index["documents"]["trust-globex.json"];
+    assert_eq!(entry["kind"], "trust-policy");
+    assert_eq!(entry["principal"], "role/acme-transfer");
+}
+
+/// acme trusts globex's principal, and both are in one account; globex trusts whom `globex` says.
+fn one_trusts_the_other(globex: &str) -> Desired {
+    let other = "arn:aws:iam::111111111111:role/acme-transfer";
+    let role = |role: &str| format!("principal = \"{role}\"");
+    let trusting = |it: &str, arn: &str| format!("{}\ntrust = \"{arn}\"", role(it));
+    let (acmes, globexs) = ("role/xfer/acme-ours", "role/acme-transfer");
+    let text = ROLES
+        .replace("222222222222", "111111111111")
+        .replace(&role(acmes), &trusting(acmes, other))
+        .replace(&role(globexs), &trusting(globexs, globex));
+    desired(&text)
+}
+
+#[test]
+fn whom_a_role_trusts_is_there_before_it() {
+    let desired = one_trusts_the_other("arn:aws:iam::333333333333:role/broker");
+    let files = cloudformation(&desired, &Keys::new(), None).expect("a template");
+    let template = parsed(&files["acme-globex-111111111111.json"]);
+    assert_eq!(template["Resources"]["PartyAcmeRole"]["DependsOn"][0], "PartyGlobexRole");
+    assert_eq!(template["Resources"]["PartyGlobexRole"]["DependsOn"], Value::Null);
+    let notes = template["Metadata"]["consign"]["notes"].to_string();
+    assert!(notes.contains("arn:aws:iam::333333333333:role/broker has to exist"), "{notes}");
+    let files = terraform(&desired, &Keys::new(), None, Provider::V6).expect("a module");
+    let module = parsed(&files["acme-globex-111111111111/main.tf.json"]);
+    let roles = &module["resource"]["aws_iam_role"];
+    assert_eq!(roles["acme"]["depends_on"][0], "aws_iam_role.globex");
+    assert_eq!(roles["globex"]["depends_on"], Value::Null);
+}
+
+#[test]
+fn roles_that_wait_for_each_other_are_refused() {
+    let desired = one_trusts_the_other("arn:aws:iam::111111111111:role/xfer/acme-ours");
+    let error = cloudformation(&desired, &Keys::new(), None).expect_err("a circle");
+    assert_eq!(error.kind(), ErrorKind::Exchange);
+    assert!(error.to_string().contains("party `acme`"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("trust = ")), "{error}");
+    terraform(&desired, &Keys::new(), None, Provider::V6).expect_err("the same circle");
+}
+
+#[test]
 fn a_key_that_its_owner_told_is_filled_in() {
     let desired = desired(ROLES);
     let arn = "arn:aws:kms:eu-west-1:111111111111:key/0a0a0a0a-0000-4000-8000-000000000001";
@@ -236,7 +318,7 @@ fn buckets_have_every_setting_that_apply_makes() {
         let desired = desired(&text);
         let files = cloudformation(&desired, &Keys::new(), None).expect(name);
         for lane in desired.lanes.values() {
-            let template = parsed(&files[&format!("acme-globex-{}.json", lane.owner)]);
+            let template = parsed(&files[&format!("{}-{}.json", desired.exchange, lane.owner)]);
             let all = template["Resources"].as_object().expect("resources").values();
             let ours =
                 |resource: &&Value| resource["Properties"]["BucketName"] == lane.bucket.as_ref();

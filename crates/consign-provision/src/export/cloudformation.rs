@@ -218,11 +218,11 @@ impl Template {
     fn lane(&mut self, part: &Part<'_>, lane: &DesiredLane) -> Result<(), Error> {
         let id = lane_id(lane);
         let stand_in = part.stand_ins.get(&lane.name);
-        let users = || part.users_of(lane).into_iter().map(user_id);
+        let principals = || part.principals_of(lane).into_iter().map(principal_id);
         let reference = json!({ "Ref": format!("{id}Bucket") });
         let policy = bucket::policy(lane, stand_in, Grants::Given);
         let guarded = Resource::new("AWS::S3::BucketPolicy", json!({ "Bucket": reference }));
-        let guarded = guarded.document("PolicyDocument", policy).after(users()).retained();
+        let guarded = guarded.document("PolicyDocument", policy).after(principals()).retained();
         self.add(format!("{id}BucketPolicy"), guarded)?;
         let settings = bucket_settings(part, lane);
         self.add(format!("{id}Bucket"), Resource::new("AWS::S3::Bucket", settings).retained())?;
@@ -235,7 +235,7 @@ impl Template {
         });
         let policy = key::policy(lane, Grants::Given);
         let resource = Resource::new("AWS::KMS::Key", settings).document("KeyPolicy", policy);
-        self.add(format!("{id}Key"), resource.after(users()).retained())?;
+        self.add(format!("{id}Key"), resource.after(principals()).retained())?;
         let alias = json!({
             "AliasName": lane.key_alias,
             "TargetKeyId": { "Ref": format!("{id}Key") },
@@ -250,28 +250,22 @@ impl Template {
     }
 
     fn party(&mut self, part: &Part<'_>, party: &DesiredParty) -> Result<(), Error> {
-        let user = party.is_user().then(|| user_id(party));
-        if let Some(id) = &user {
-            let settings = json!({
-                "UserName": party.principal.name(),
-                "Path": party.principal.path(),
-                "Tags": tags(part.desired.principal_tags()),
-            });
-            self.add(id.clone(), Resource::new("AWS::IAM::User", settings))?;
+        let mut name: Value = party.principal.name().into();
+        if party.can_be_made() {
+            let id = principal_id(party);
+            name = json!({ "Ref": id });
+            self.add(id, principal(part, party))?;
         }
         let Some(policy) = part.desired.identity_policy(party, &part.stand_ins) else {
             return Ok(());
         };
-        let name = part.desired.identity_policy_name();
-        let resource = match user {
-            Some(id) => Resource::new(
-                "AWS::IAM::UserPolicy",
-                json!({ "PolicyName": name, "UserName": { "Ref": id } }),
-            ),
-            None => Resource::new(
-                "AWS::IAM::RolePolicy",
-                json!({ "PolicyName": name, "RoleName": party.principal.name() }),
-            ),
+        let policy_name = part.desired.identity_policy_name();
+        let resource = if party.is_user() {
+            let settings = json!({ "PolicyName": policy_name, "UserName": name });
+            Resource::new("AWS::IAM::UserPolicy", settings)
+        } else {
+            let settings = json!({ "PolicyName": policy_name, "RoleName": name });
+            Resource::new("AWS::IAM::RolePolicy", settings)
         };
         // Last, as `apply` does: the bucket is guarded before anybody is sent to it.
         let guards = part.own_lanes_of(party).map(|lane| format!("{}BucketPolicy", lane_id(lane)));
@@ -287,6 +281,24 @@ impl Template {
         let name = format!("Party{}KeysKnown", letters_and_digits(party.name.as_ref()));
         self.conditions.insert(name.clone(), all);
         Some(name)
+    }
+}
+
+/// A party's role, if the exchange file says who may assume it, or its user.
+fn principal(part: &Part<'_>, party: &DesiredParty) -> Resource {
+    let (name, path) = (party.principal.name(), party.principal.path());
+    let tags = tags(part.desired.principal_tags());
+    match party.trust_policy() {
+        Some(policy) => {
+            let settings = json!({ "RoleName": name, "Path": path, "Tags": tags });
+            Resource::new("AWS::IAM::Role", settings)
+                .document("AssumeRolePolicyDocument", policy)
+                .after(part.made_before(party).map(principal_id))
+        }
+        None => {
+            let settings = json!({ "UserName": name, "Path": path, "Tags": tags });
+            Resource::new("AWS::IAM::User", settings)
+        }
     }
 }
 
@@ -354,6 +366,7 @@ fn key_arn_name(lane: &DesiredLane) -> String {
     format!("{}KeyArn", lane_id(lane))
 }
 
-fn user_id(party: &DesiredParty) -> String {
-    format!("Party{}User", letters_and_digits(party.name.as_ref()))
+fn principal_id(party: &DesiredParty) -> String {
+    let kind = if party.is_user() { "User" } else { "Role" };
+    format!("Party{}{kind}", letters_and_digits(party.name.as_ref()))
 }

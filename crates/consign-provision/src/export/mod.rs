@@ -84,15 +84,16 @@ impl<'a> Part<'a> {
         of: Option<&AccountId>,
     ) -> Result<Vec<Part<'a>>, Error> {
         check_told(desired, told)?;
+        check_trust(desired)?;
         let accounts = of.map_or_else(|| accounts(desired), |one| BTreeSet::from([one.clone()]));
         let part = |account| Part { desired, account, told, stand_ins: desired.planned_keys() };
         Ok(accounts.into_iter().map(part).filter(Part::needs_anything).collect())
     }
 
-    /// Not so for an account whose only role is on no lane.
+    /// Not so for an account whose only role is on no lane and not made here.
     fn needs_anything(&self) -> bool {
         let needed =
-            |party: &DesiredParty| party.is_user() || self.lanes_of(party).next().is_some();
+            |party: &DesiredParty| party.can_be_made() || self.lanes_of(party).next().is_some();
         self.lanes().next().is_some() || self.parties().any(needed)
     }
 
@@ -110,14 +111,20 @@ impl<'a> Part<'a> {
         self.desired.parties.values().filter(|party| party.account == self.account)
     }
 
-    /// The users that this part makes, of those whom `lane`'s policies name: AWS refuses a policy
-    /// whose principal does not exist.
-    fn users_of(&self, lane: &DesiredLane) -> Vec<&'a DesiredParty> {
+    /// The users and roles that this part makes, of those whom `lane`'s policies name: AWS refuses
+    /// a policy whose principal does not exist.
+    fn principals_of(&self, lane: &DesiredLane) -> Vec<&'a DesiredParty> {
         let named = |party: &DesiredParty| {
             lane.writer.party == party.name
                 || lane.readers.iter().any(|reader| reader.party == party.name)
         };
-        self.parties().filter(|party| party.is_user() && named(party)).collect()
+        self.parties().filter(|party| party.can_be_made() && named(party)).collect()
+    }
+
+    /// Whom this part must make before `party`'s role, whose trust policy names it.
+    fn made_before(&self, party: &DesiredParty) -> Option<&'a DesiredParty> {
+        trusted_by(self.desired, party)
+            .filter(|other| other.account == self.account && other.can_be_made())
     }
 
     /// The lanes that `party` is on.
@@ -162,17 +169,25 @@ impl<'a> Part<'a> {
     fn notes(&self) -> Vec<String> {
         let holders =
             self.lanes().flat_map(|lane| std::iter::once(&lane.writer).chain(&lane.readers));
-        let named: BTreeSet<&str> = holders
-            .filter(|holder| holder.account != self.account)
-            .map(|holder| holder.arn.as_str())
-            .collect();
+        let foreign = holders.filter(|holder| holder.account != self.account);
+        let own: BTreeSet<&str> = self.parties().map(|party| party.arn.as_str()).collect();
+        // An account's root is always there.
+        let trusted = self.parties().filter_map(|party| party.trust.as_ref());
+        let trusted = trusted
+            .map(|trust| trust.principal_arn.as_str())
+            .filter(|arn| !arn.ends_with(":root") && !own.contains(arn));
+        let named: BTreeSet<&str> =
+            foreign.map(|holder| holder.arn.as_str()).chain(trusted).collect();
         let mut notes: Vec<String> = named
             .into_iter()
             .map(|arn| format!("{arn} has to exist before: policies name it."))
             .collect();
-        notes.extend(self.parties().filter(|party| !party.is_user()).map(|party| {
+        notes.extend(self.parties().filter(|party| !party.can_be_made()).map(|party| {
             let arn = &party.arn;
-            format!("{arn} has to exist before: roles are not made here.")
+            format!(
+                "{arn} has to exist before: the exchange file does not say who may assume it \
+                 (`trust`), so it is not made here."
+            )
         }));
         notes.extend(self.foreign_keys().values().map(|lane| {
             format!(
@@ -200,6 +215,33 @@ fn check_told(desired: &Desired, told: &Keys) -> Result<(), Error> {
             let message = format!("{arn} cannot be the key of lane `{name}`");
             return Err(Error::new(ErrorKind::Exchange, message)
                 .with_hint(format!("--key {name}={}KEY-ID", key_arn_prefix(lane))));
+        }
+    }
+    Ok(())
+}
+
+/// The party whose principal may assume `party`'s role, if it is one of the exchange.
+fn trusted_by<'a>(desired: &'a Desired, party: &DesiredParty) -> Option<&'a DesiredParty> {
+    let trust = party.trust.as_ref()?;
+    desired.parties.values().find(|other| other.arn == trust.principal_arn)
+}
+
+/// AWS refuses a trust policy whose principal does not exist, so roles that trust each other in a
+/// circle cannot be made from nothing, in whatever order.
+fn check_trust(desired: &Desired) -> Result<(), Error> {
+    for party in desired.parties.values() {
+        // A party trusts one principal at most: who comes back to itself does so within as many
+        // steps as there are parties.
+        let trusted =
+            std::iter::successors(trusted_by(desired, party), |it| trusted_by(desired, it));
+        if trusted.take(desired.parties.len()).any(|other| other.name == party.name) {
+            let message = format!(
+                "the role of party `{}` may be assumed by itself, or by roles that it may assume: \
+                 none of them can be made first",
+                party.name
+            );
+            return Err(Error::new(ErrorKind::Exchange, message)
+                .with_hint(format!("in [party.{}], write trust = \"account\"", party.name)));
         }
     }
     Ok(())

@@ -24,6 +24,8 @@ enum Entry {
     Key { account: AccountId, lane: LaneName, alias: String, key: String },
     #[serde(rename = "identity-policy")]
     Identity { account: AccountId, party: PartyName, principal: String, policy_name: String },
+    #[serde(rename = "trust-policy")]
+    Trust { account: AccountId, party: PartyName, principal: String },
 }
 
 impl Entry {
@@ -31,13 +33,14 @@ impl Entry {
         match self {
             Entry::Bucket { account, .. }
             | Entry::Key { account, .. }
-            | Entry::Identity { account, .. } => account,
+            | Entry::Identity { account, .. }
+            | Entry::Trust { account, .. } => account,
         }
     }
 }
 
 /// A document per bucket, key and party (`bucket-LANE.json`, `key-LANE.json`,
-/// `identity-PARTY.json`) and an index. A key that is not among `keys` appears under its stand-in,
+/// `identity-PARTY.json`, `trust-PARTY.json`) and an index. A key that is not among `keys` appears under its stand-in,
 /// which says `to-be-created-for-LANE`.
 ///
 /// # Errors
@@ -72,12 +75,15 @@ fn entries(desired: &Desired, keys: &Keys) -> BTreeMap<String, Entry> {
         entries.insert(format!("bucket-{}.json", lane.name), entry);
     }
     for party in desired.parties.values() {
-        let entry = Entry::Identity {
-            account: party.account.clone(),
-            party: party.name.clone(),
-            principal: party.principal.to_string(),
-            policy_name: desired.identity_policy_name(),
-        };
+        let (account, name) = (party.account.clone(), party.name.clone());
+        let principal = party.principal.to_string();
+        if party.trust.is_some() {
+            let (account, party, principal) = (account.clone(), name.clone(), principal.clone());
+            let entry = Entry::Trust { account, party, principal };
+            entries.insert(format!("trust-{name}.json"), entry);
+        }
+        let policy_name = desired.identity_policy_name();
+        let entry = Entry::Identity { account, party: name, principal, policy_name };
         entries.insert(format!("identity-{}.json", party.name), entry);
     }
     entries

@@ -183,7 +183,7 @@ impl<'p, 'a> Module<'p, 'a> {
         let policy = bucket::policy(lane, self.part.stand_ins.get(&lane.name), Grants::Given);
         let policy = json!({ "bucket": id, "policy": self.policy(&policy) });
         let mut before = vec![format!("aws_s3_bucket_public_access_block.{name}")];
-        before.extend(self.users_of(lane));
+        before.extend(self.principals_of(lane));
         self.add("aws_s3_bucket_policy", &name, after(policy, before));
     }
 
@@ -216,7 +216,7 @@ impl<'p, 'a> Module<'p, 'a> {
             "deletion_window_in_days": KEY_DELETION_DAYS,
             "tags": lane.tags(),
         });
-        self.add("aws_kms_key", &name, after(key, self.users_of(lane)));
+        self.add("aws_kms_key", &name, after(key, self.principals_of(lane)));
         let target = format!("${{aws_kms_key.{name}.key_id}}");
         let alias = json!({ "name": lane.key_alias, "target_key_id": target });
         self.add("aws_kms_alias", &name, alias);
@@ -229,13 +229,10 @@ impl<'p, 'a> Module<'p, 'a> {
 
     fn party(&mut self, party: &DesiredParty) {
         let (part, name) = (self.part, snake(party.name.as_ref()));
-        if party.is_user() {
-            let user = json!({
-                "name": party.principal.name(),
-                "path": party.principal.path(),
-                "tags": part.desired.principal_tags(),
-            });
-            self.add("aws_iam_user", &name, user);
+        let mut principal_name = party.principal.name().to_owned();
+        if party.can_be_made() {
+            principal_name = format!("${{{}.name}}", address(party));
+            self.principal(party);
         }
         let Some(document) = part.desired.identity_policy(party, &part.stand_ins) else { return };
         // Last, as `apply` does: the bucket is guarded before anybody is sent to it.
@@ -255,17 +252,31 @@ impl<'p, 'a> Module<'p, 'a> {
             policy["count"] = format!("${{{known} ? 1 : 0}}").into();
         }
         if party.is_user() {
-            policy["user"] = format!("${{aws_iam_user.{name}.name}}").into();
+            policy["user"] = principal_name.into();
             self.add("aws_iam_user_policy", &name, policy);
         } else {
-            policy["role"] = party.principal.name().into();
+            policy["role"] = principal_name.into();
             self.add("aws_iam_role_policy", &name, policy);
         }
     }
 
-    fn users_of(&self, lane: &DesiredLane) -> Vec<String> {
-        let users = self.part.users_of(lane);
-        users.iter().map(|user| format!("aws_iam_user.{}", snake(user.name.as_ref()))).collect()
+    /// A party's role, if the exchange file says who may assume it, or its user.
+    fn principal(&mut self, party: &DesiredParty) {
+        let mut principal = json!({
+            "name": party.principal.name(),
+            "path": party.principal.path(),
+            "tags": self.part.desired.principal_tags(),
+        });
+        if let Some(trust) = party.trust_policy() {
+            principal["assume_role_policy"] = self.policy(&trust).into();
+            let before = self.part.made_before(party).map(address);
+            principal = after(principal, before.into_iter().collect());
+        }
+        self.add(principal_type(party), &snake(party.name.as_ref()), principal);
+    }
+
+    fn principals_of(&self, lane: &DesiredLane) -> Vec<String> {
+        self.part.principals_of(lane).into_iter().map(address).collect()
     }
 
     /// A document as a template: the JSON text of the policy, with references for keys.
@@ -312,6 +323,14 @@ fn lifecycle_rule(lane: &DesiredLane) -> Value {
             "days_after_initiation": lifecycle.unfinished_upload_days,
         },
     })
+}
+
+fn principal_type(party: &DesiredParty) -> &'static str {
+    if party.is_user() { "aws_iam_user" } else { "aws_iam_role" }
+}
+
+fn address(party: &DesiredParty) -> String {
+    format!("{}.{}", principal_type(party), snake(party.name.as_ref()))
 }
 
 fn key_reference(lane: &DesiredLane, own: bool) -> String {
