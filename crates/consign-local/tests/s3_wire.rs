@@ -335,6 +335,33 @@ async fn lifecycle_rules_are_carried_out() {
     assert!(listed.contains("in/new") && listed.contains("kept"), "{listed}");
 }
 
+#[tokio::test]
+async fn lifecycle_answers_say_below_which_size_nothing_moves() {
+    const MINIMUM: &str = "x-amz-transition-default-minimum-object-size";
+    let cloud = with_bucket().await;
+    let rules = "<LifecycleConfiguration><Rule><Status>Enabled</Status><Filter/><Expiration>\
+                 <Days>3</Days></Expiration></Rule></LifecycleConfiguration>";
+    let target = "/wire-bucket?lifecycle=";
+    for (asked, answered) in [
+        (None, "all_storage_classes_128K"),
+        (Some("varies_by_storage_class"), "varies_by_storage_class"),
+        // A put replaces the whole, this too.
+        (None, "all_storage_classes_128K"),
+    ] {
+        let mut ask = cloud.ask("PUT", target).body(rules.as_bytes());
+        if let Some(asked) = asked {
+            ask = ask.header(MINIMUM, asked);
+        }
+        let put = cloud.send(&cloud.s3().sign(ask)).await.expect_ok();
+        assert_eq!(put.header(MINIMUM), Some(answered));
+        assert_eq!(cloud.get(target).await.expect_ok().header(MINIMUM), Some(answered));
+    }
+    let ask = cloud.ask("PUT", target).body(rules.as_bytes()).header(MINIMUM, "128K");
+    let refused = cloud.send(&cloud.s3().sign(ask)).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("InvalidArgument"), "{}", refused.text());
+}
+
 /// Asks until the sweep, which runs beside requests, has taken away what holds `text`.
 async fn swept(cloud: &Cloud, target: &str, text: &str) {
     let mut asked = 0;

@@ -70,6 +70,7 @@ pub(super) async fn create_bucket(ask: &Ask, body: &mut Body) -> Answer {
         encryption: DefaultEncryption::default(),
         tags,
         documents: std::collections::BTreeMap::new(),
+        transition_minimum: None,
         policy_cache: Default::default(),
     };
     match ask.store().create_bucket(bucket).await {

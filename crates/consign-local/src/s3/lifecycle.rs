@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::ask::{Ask, invalid_argument};
-use super::response::{Answer, xml};
+use super::response::{Answer, set, xml};
 use super::settings::update;
 use super::store::{
     Bucket, Condition, Deletion, ListQuery, Listed, StoreError, Version, Versioning,
@@ -21,6 +21,10 @@ use crate::error::ApiError;
 use crate::state::State;
 
 const RULES_MAX: usize = 1000;
+/// Answered to a put and a get alike; the Terraform provider waits until it reads what it put.
+const TRANSITION_MINIMUM: &str = "x-amz-transition-default-minimum-object-size";
+/// What it may be, the default first. It bears on transitions alone, of which there are none here.
+const TRANSITION_MINIMA: [&str; 2] = ["all_storage_classes_128K", "varies_by_storage_class"];
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Rules count in days; S3 itself runs them once a day.
 const SWEEP_EVERY_MS: u64 = 60 * 60 * 1000;
@@ -61,7 +65,10 @@ pub(super) fn get(bucket: &Bucket) -> Answer {
     for child in &root.children {
         write(&mut document, child);
     }
-    Ok(xml(document, "LifecycleConfiguration"))
+    let minimum = bucket.transition_minimum.as_deref().unwrap_or(TRANSITION_MINIMA[0]);
+    let mut response = xml(document, "LifecycleConfiguration");
+    set(response.headers_mut(), TRANSITION_MINIMUM, minimum)?;
+    Ok(response)
 }
 
 /// Writes a tree as it was read.
@@ -77,6 +84,11 @@ fn write(document: &mut Document, node: &Node) {
 pub(super) async fn put(ask: &Ask, bucket: &Bucket, document: &[u8]) -> Answer {
     let root = Node::parse(document, "LifecycleConfiguration")?;
     read_rules(&root)?;
+    let minimum = ask.header(TRANSITION_MINIMUM).unwrap_or(TRANSITION_MINIMA[0]).to_owned();
+    if !TRANSITION_MINIMA.contains(&minimum.as_str()) {
+        let message = format!("{TRANSITION_MINIMUM} is {}", TRANSITION_MINIMA.join(" or "));
+        return Err(invalid_argument(&message, TRANSITION_MINIMUM, &minimum));
+    }
     let mut kept = Document::new("LifecycleConfiguration");
     for (index, rule) in root.children.iter().enumerate() {
         let mut rule = rule.clone();
@@ -88,7 +100,14 @@ pub(super) async fn put(ask: &Ask, bucket: &Bucket, document: &[u8]) -> Answer {
         write(&mut kept, &rule);
     }
     let text = kept.finish("LifecycleConfiguration");
-    update(ask, bucket, move |bucket| drop(bucket.documents.insert("lifecycle".into(), text))).await
+    let answered = minimum.clone();
+    let change = move |bucket: &mut Bucket| {
+        bucket.documents.insert("lifecycle".into(), text);
+        bucket.transition_minimum = Some(minimum);
+    };
+    let mut response = update(ask, bucket, change).await?;
+    set(response.headers_mut(), TRANSITION_MINIMUM, answered)?;
+    Ok(response)
 }
 
 /// Reads a document as `put` does: for fuzzing.

@@ -233,6 +233,7 @@ mod tests {
             encryption: DefaultEncryption::default(),
             tags: Vec::new(),
             documents: BTreeMap::new(),
+            transition_minimum: None,
             policy_cache: Default::default(),
         }
     }

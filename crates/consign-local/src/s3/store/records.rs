@@ -44,6 +44,9 @@ pub(crate) struct Bucket {
     /// Configurations kept as the XML that was put: `lifecycle`, `notification`, `cors`, …
     #[serde(default)]
     pub(crate) documents: BTreeMap<String, String>,
+    /// Below which size lifecycle rules leave an object in its storage class, as it was put.
+    #[serde(default)]
+    pub(crate) transition_minimum: Option<String>,
     /// The policy, parsed by whoever evaluates it: the store neither reads nor keeps it.
     #[serde(skip)]
     pub(crate) policy_cache: crate::s3::ask::PolicyCache,

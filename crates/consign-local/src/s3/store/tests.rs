@@ -32,6 +32,7 @@ async fn store_in(root: &Path, versioning: Versioning) -> Arc<Store> {
         encryption: DefaultEncryption::default(),
         tags: Vec::new(),
         documents: BTreeMap::new(),
+        transition_minimum: None,
         policy_cache: Default::default(),
     };
     store.create_bucket(bucket).await.expect("a bucket");
