@@ -42,6 +42,17 @@ impl Desk {
         desk
     }
 
+    /// A hub with two partners, three accounts.
+    fn hub() -> Desk {
+        let desk = Desk { folder: tempfile::tempdir().unwrap() };
+        let parties = ["lab=111111111111", "p-one=222222222222", "p-two=333333333333"];
+        let parties = parties.into_iter().flat_map(|party| ["--party", party]);
+        let arguments: Vec<&str> =
+            ["init", "--template", "hub"].into_iter().chain(parties).collect();
+        desk.run(&arguments);
+        desk
+    }
+
     /// Gives globex a role that does not exist yet instead of a user.
     fn globex_as_a_role(self) -> Desk {
         let file = self.path("exchange.toml");
@@ -97,8 +108,8 @@ fn cfn_lint_finds_nothing_in_the_templates() {
         templates.extend(made.lines().map(|template| desk.path(template)));
         desks.push(desk);
     }
-    for accounts in [TWO, ONE] {
-        let desk = Desk::new(accounts, "").globex_as_a_role();
+    let with_role = |accounts| Desk::new(accounts, "").globex_as_a_role();
+    for desk in [with_role(TWO), with_role(ONE), Desk::hub()] {
         let made = desk.run(&["export", "cloudformation", "--out", "made"]);
         templates.extend(made.lines().map(|template| desk.path(template)));
         desks.push(desk);
@@ -110,7 +121,7 @@ fn cfn_lint_finds_nothing_in_the_templates() {
     let found: Vec<serde_json::Value> = serde_json::from_str(&said).expect(&said);
     let faults: Vec<_> = found.iter().filter(|found| !is_newer_action(found)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    assert_eq!(templates.len(), 12);
+    assert_eq!(templates.len(), 15);
 }
 
 /// An action that cfn-lint before 1.58 does not know, because it is newer.
