@@ -310,15 +310,34 @@ pub(crate) struct DestroyArgs {
 /// Show who can do what on every lane, and whether that is what the exchange file declares
 ///
 /// Evaluates bucket, key and identity policies together, for every party, administrator, stranger and
-/// for nobody at all.
+/// for nobody at all. With --documents it judges policy documents that somebody else wrote: against
+/// the exchange file if one is named or lies in the folder, else against what every exchange needs,
+/// with each finding's document, statement, reason and remedy.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  consign prove\n  consign prove --live --profile acme-admin")]
+#[command(
+    after_help = "Examples:\n  consign prove\n  consign prove --live --profile acme-admin\n  \
+    consign prove --documents policies/\n  \
+    consign prove --documents policies/ --bucket to-client=arn:aws:kms:eu-west-1:111111111111:key/ID \\\n    \
+    --whose key-first.json=arn:aws:kms:eu-west-1:111111111111:key/ID\n  \
+    consign prove --documents policies/ --exchange exchange.toml"
+)]
 pub(crate) struct ProveArgs {
     #[command(flatten)]
     pub(crate) administrators: AdministratorArgs,
     /// Read what is deployed instead of what the file would deploy
-    #[arg(long)]
+    #[arg(long, conflicts_with = "documents")]
     pub(crate) live: bool,
+    /// Judge the policy documents (*.json) of a folder instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) documents: Option<PathBuf>,
+    /// What the documents do not say of a bucket: the ARN of its key, or its account, or `none` for no
+    /// key. Repeat for more; a world.toml in the folder says the same in a table [bucket]
+    #[arg(long = "bucket", value_name = "NAME=KEY-ARN", requires = "documents")]
+    pub(crate) buckets: Vec<String>,
+    /// Whose a document is: the ARN of the user or role of an identity policy, or of the key of a key
+    /// policy. Repeat for more; a world.toml in the folder says the same in a table [whose]
+    #[arg(long, value_name = "FILE=ARN", requires = "documents")]
+    pub(crate) whose: Vec<String>,
     /// Every cell, not only a summary
     #[arg(long)]
     pub(crate) all: bool,

@@ -16,6 +16,8 @@ pub(crate) type Environment = HashMap<String, String>;
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) exchange_file: PathBuf,
+    /// Whether somebody named it, so that it is more than the default.
+    pub(crate) exchange_is_named: bool,
     pub(crate) party: Option<PartyName>,
     pub(crate) keys_dir: PathBuf,
     pub(crate) state_dir: PathBuf,
@@ -54,7 +56,11 @@ impl Settings {
             flag.clone().or_else(|| variable(name).map(PathBuf::from)).or(file).unwrap_or(default)
         };
         let party = global.party.clone().or_else(|| variable("CONSIGN_AS")).or(file.party);
+        let exchange_is_named = global.exchange.is_some()
+            || variable("CONSIGN_EXCHANGE").is_some()
+            || file.exchange.is_some();
         Ok(Settings {
+            exchange_is_named,
             exchange_file: path(
                 &global.exchange,
                 "CONSIGN_EXCHANGE",
@@ -102,6 +108,11 @@ impl Settings {
 
     /// Reads and checks the exchange file.
     pub(crate) fn exchange(&self) -> Result<Exchange, CommandError> {
+        self.exchange_text().map(|(exchange, _)| exchange)
+    }
+
+    /// The same, with the text of the file.
+    pub(crate) fn exchange_text(&self) -> Result<(Exchange, String), CommandError> {
         let text = std::fs::read_to_string(&self.exchange_file).map_err(|e| {
             CommandError::usage(format!(
                 "cannot read the exchange file {}",
@@ -112,7 +123,8 @@ impl Settings {
                 "write one with `consign init --template two-way`, or name it with --exchange FILE",
             )
         })?;
-        Ok(Exchange::parse(&text, &self.exchange_file.display().to_string(), today())?)
+        let exchange = Exchange::parse(&text, &self.exchange_file.display().to_string(), today())?;
+        Ok((exchange, text))
     }
 }
 

@@ -257,8 +257,13 @@ impl Operation {
             O::GetByOldUrl => on.get(|s3| s3.by_url(4 * PRESIGNED_AGE_MS_MAX)),
             O::ChangeTags => vec![on.s3("s3:PutObjectTagging", &plain)],
             O::Rekey => vec![on.s3("s3:UpdateObjectEncryption", &plain)],
-            O::DecryptDirectly => vec![on.kms_directly("kms:Decrypt")],
-            O::MakeDataKeyDirectly => vec![on.kms_directly("kms:GenerateDataKey")],
+            // A direct caller may give any encryption context, so he gives the one that is asked for.
+            O::DecryptDirectly => {
+                vec![on.kms_directly("kms:Decrypt").in_context(&lane.bucket_arn())]
+            }
+            O::MakeDataKeyDirectly => {
+                vec![on.kms_directly("kms:GenerateDataKey").in_context(&lane.bucket_arn())]
+            }
             O::UseKeyElsewhere => vec![on.kms("kms:Decrypt", "").in_context("arn:aws:s3:::other")],
             O::CreateGrant => vec![on.kms_directly("kms:CreateGrant")],
             O::ChangeBucketPolicy => vec![on.s3("s3:PutBucketPolicy", "")],
@@ -412,14 +417,17 @@ impl Calls<'_> {
 
     pub(crate) fn kms_directly(&self, action: &str) -> Call {
         let resource = self.key.map(KeyArn::as_str).unwrap_or_default().to_owned();
+        // Of documents that somebody else wrote, the key may be another account's than the bucket.
+        let account = resource.split(':').nth(4).and_then(|text| AccountId::parse(text).ok());
+        let account = account.unwrap_or_else(|| self.lane.owner.clone());
         let call = Call {
             action: action.to_owned(),
             resource,
-            resource_account: self.lane.owner.clone(),
+            resource_account: account.clone(),
             context: Vec::new(),
         };
         call.with("aws:SecureTransport", "true")
-            .with("aws:ResourceAccount", self.lane.owner.as_ref())
+            .with("aws:ResourceAccount", account.as_ref())
             .with("aws:RequestedRegion", self.lane.region.as_ref())
     }
 }

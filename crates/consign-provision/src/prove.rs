@@ -108,8 +108,11 @@ pub struct Cell {
     pub call: Call,
     /// Why, naming the statement.
     pub reason: String,
-    /// The line of the exchange file that this cell follows from.
+    /// What the exchange file says about it.
     pub rule: String,
+    /// The word of the lane's table that says so (`from`, `to`, `owner`); empty for what holds of
+    /// every lane. [`line_of`](crate::exchange_line::line_of) finds its line.
+    pub declared_by: &'static str,
 }
 
 /// Allowed or denied.
@@ -288,8 +291,7 @@ impl<'a> Judge<'a> {
             let policies = policies.iter().map(|text| parse(&what, PolicyKind::Identity, text));
             identities.insert(party, policies.collect::<Result<_, _>>()?);
         }
-        let everything = parse("everything", PolicyKind::Identity, EVERYTHING)?;
-        Ok(Judge { desired, lanes, identities, everything })
+        Ok(Judge { desired, lanes, identities, everything: everything()? })
     }
 
     fn public_buckets(&self) -> Vec<LaneName> {
@@ -327,6 +329,14 @@ impl<'a> Judge<'a> {
             call,
             reason,
             rule: rule_words(rule, lane),
+            declared_by: match rule {
+                Rule::Writer => "from",
+                Rule::Readers => "to",
+                Rule::Nobody => "",
+                Rule::Administrators
+                | Rule::AdministratorsNeverParties
+                | Rule::WriterAndAdministrators => "owner",
+            },
         }))
     }
 
@@ -406,7 +416,7 @@ pub(crate) fn caller(arn: &str) -> Result<Principal, Error> {
     principal.map_err(|refusal| unreadable("a principal of the exchange", refusal))
 }
 
-fn request(principal: Principal, call: &Call) -> Result<Request, Error> {
+pub(crate) fn request(principal: Principal, call: &Call) -> Result<Request, Error> {
     let context: Context = call.context.iter().map(|(key, value)| (key, value)).collect();
     let owner = call.resource_account.as_ref();
     Request::new(principal, &call.action, &call.resource, owner, context)
@@ -416,6 +426,11 @@ fn request(principal: Principal, call: &Call) -> Result<Request, Error> {
 fn policies<'p>(identity: &'p [Policy], lane: &'p ParsedLane<'_>, call: &Call) -> Policies<'p> {
     let resource = if call.is_kms() { &lane.key } else { &lane.bucket };
     Policies { identity, resource, ..Policies::default() }
+}
+
+/// What a caller is tried with who must be kept out whatever his own account allows.
+pub(crate) fn everything() -> Result<Policy, Error> {
+    parse("everything", PolicyKind::Identity, EVERYTHING)
 }
 
 fn parse(what: &str, kind: PolicyKind, text: &str) -> Result<Policy, Error> {

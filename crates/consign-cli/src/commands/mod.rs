@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
+pub(crate) mod documents;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod export;

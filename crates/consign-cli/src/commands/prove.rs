@@ -6,6 +6,7 @@ use consign_provision::prove::Access;
 use consign_provision::{Documents, Operation, Proof, prove};
 
 use super::apply::refuse_unless_it_holds;
+use super::documents;
 use super::world::World;
 use crate::args::ProveArgs;
 use crate::error::CommandError;
@@ -30,6 +31,9 @@ pub(crate) async fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
+    if let Some(folder) = &args.documents {
+        return documents::run(folder, args, settings, terminal);
+    }
     let proof = if args.live {
         let world = World::look(settings, &args.administrators).await?;
         prove(&world.desired, &Documents::observed(&world.desired, &world.observed))?
@@ -37,14 +41,17 @@ pub(crate) async fn run(
         let desired = consign_provision::Desired::of(&settings.exchange()?)?;
         prove(&desired, &Documents::planned(&desired, &consign_provision::Keys::new()))?
     };
-    let mut page = text(&proof);
-    if args.all {
-        for cell in &proof.cells {
-            let _ = writeln!(page, "{cell}");
-        }
-    }
-    terminal.result(&proof, &page)?;
+    terminal.result(&proof, &page(&proof, args.all))?;
     refuse_unless_it_holds(&proof)
+}
+
+/// The matrix, with every cell where they are asked for.
+pub(crate) fn page(proof: &Proof, all: bool) -> String {
+    let mut page = text(proof);
+    for cell in proof.cells.iter().filter(|_| all) {
+        let _ = writeln!(page, "{cell}");
+    }
+    page
 }
 
 /// The matrix and what it is worth, as a person reads it.
