@@ -23,6 +23,7 @@
 pub mod apply;
 pub mod ask;
 pub mod audit;
+pub mod claims;
 pub mod desired;
 pub mod destroy;
 pub mod doctor;

@@ -11,9 +11,12 @@
 //! - **L2**: who could change that (delete, replace a policy) are the administrators of the
 //!   lane owner's account, and nobody else.
 //!
-//! What it is not: a proof by AWS, or over all requests. It is exact for the requests of the
-//! matrix, under [`MODEL`]; each cell is one representative request.
+//! Both are claimed over *all* requests ([`crate::claims`]); the cells, each one representative
+//! request, are the same in a form that people can read, and a proof holds if both do.
+//!
+//! What it is not: a proof by AWS. It is exact under [`MODEL`].
 
+use crate::claims::{self, Decided};
 use crate::desired::{Desired, DesiredLane, KeyArn, Keys};
 use crate::error::{Error, ErrorKind};
 use crate::matrix::{Call, Operation, Rule, STRANGER, Subject};
@@ -27,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What the answers are relative to.
-pub const MODEL: &str = "evaluation model 1, cell by cell";
+pub const MODEL: &str = "evaluation model 1";
 
 /// The documents that decide, wherever they come from.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +86,8 @@ pub struct Proof {
     pub exchange: String,
     /// Every cell.
     pub cells: Vec<Cell>,
+    /// What was claimed over all requests.
+    pub claims: Vec<Decided>,
     /// Lanes whose bucket policy S3 would classify as public.
     pub public: Vec<LaneName>,
     /// What could not be looked at and was taken as planned.
@@ -164,9 +169,16 @@ impl fmt::Display for Cell {
 }
 
 impl Proof {
-    /// Whether every cell is as declared and no bucket is public.
+    /// Whether every cell is as declared, every claim holds and no bucket is public.
     pub fn holds(&self) -> bool {
-        self.public.is_empty() && self.failures().next().is_none()
+        self.public.is_empty()
+            && self.failures().next().is_none()
+            && self.failed_claims().next().is_none()
+    }
+
+    /// The claims that do not hold, or could not be decided.
+    pub fn failed_claims(&self) -> impl Iterator<Item = &Decided> {
+        self.claims.iter().filter(|claim| !claim.holds())
     }
 
     /// The cells that are not as declared.
@@ -229,7 +241,26 @@ pub fn subjects(desired: &Desired) -> Vec<Subject> {
     parties.chain(administrators).chain([Subject::Stranger, Subject::Anonymous]).collect()
 }
 
-/// Evaluates every cell.
+/// Beyond so many parties nobody reads the table, and parties × lanes would be too many cells: each
+/// lane is shown with those on it. The claims concern everybody.
+const PARTIES_SHOWN_MAX: usize = 16;
+
+fn subjects_of(desired: &Desired, lane: &DesiredLane) -> Vec<Subject> {
+    if desired.parties.len() <= PARTIES_SHOWN_MAX {
+        return subjects(desired);
+    }
+    let holders = || std::iter::once(&lane.writer).chain(&lane.readers);
+    let parties = holders().map(|it| Subject::Party { party: it.party.clone() });
+    let accounts: BTreeSet<&AccountId> =
+        holders().map(|it| &it.account).chain([&lane.owner]).collect();
+    let administrators = accounts.into_iter().flat_map(|account| {
+        let account = account.clone();
+        [Subject::Administrator { account: account.clone() }, Subject::Root { account }]
+    });
+    parties.chain(administrators).chain([Subject::Stranger, Subject::Anonymous]).collect()
+}
+
+/// Evaluates every cell and decides every claim.
 ///
 /// # Errors
 /// [`ErrorKind::Document`] if a document is not a policy that AWS would accept.
@@ -237,7 +268,7 @@ pub fn prove(desired: &Desired, documents: &Documents) -> Result<Proof, Error> {
     let judge = Judge::new(desired, documents)?;
     let mut cells = Vec::new();
     for lane in desired.lanes.values() {
-        for subject in subjects(desired) {
+        for subject in subjects_of(desired, lane) {
             for operation in Operation::ALL {
                 cells.extend(judge.cell(lane, &subject, *operation)?);
             }
@@ -247,6 +278,7 @@ pub fn prove(desired: &Desired, documents: &Documents) -> Result<Proof, Error> {
         model: MODEL,
         exchange: desired.exchange.to_string(),
         cells,
+        claims: claims::decide(desired, &judge, false)?,
         public: judge.public_buckets(),
         assumed: documents.assumed.clone(),
     })
@@ -258,13 +290,14 @@ pub(crate) struct Judge<'a> {
     lanes: BTreeMap<&'a LaneName, ParsedLane<'a>>,
     identities: BTreeMap<&'a PartyName, Vec<Policy>>,
     everything: Policy,
+    nothing: ParsedLane<'a>,
 }
 
 #[derive(Default)]
-struct ParsedLane<'a> {
-    bucket: Vec<Policy>,
-    key_arn: Option<&'a KeyArn>,
-    key: Vec<Policy>,
+pub(crate) struct ParsedLane<'a> {
+    pub(crate) bucket: Vec<Policy>,
+    pub(crate) key_arn: Option<&'a KeyArn>,
+    pub(crate) key: Vec<Policy>,
 }
 
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Everything","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
@@ -291,7 +324,13 @@ impl<'a> Judge<'a> {
             let policies = policies.iter().map(|text| parse(&what, PolicyKind::Identity, text));
             identities.insert(party, policies.collect::<Result<_, _>>()?);
         }
-        Ok(Judge { desired, lanes, identities, everything: everything()? })
+        Ok(Judge {
+            desired,
+            lanes,
+            identities,
+            everything: everything()?,
+            nothing: ParsedLane::default(),
+        })
     }
 
     fn public_buckets(&self) -> Vec<LaneName> {
@@ -308,8 +347,7 @@ impl<'a> Judge<'a> {
     ) -> Result<Option<Cell>, Error> {
         let Some(rule) = operation.rule(lane) else { return Ok(None) };
         let (expected, all_powerful) = declared(rule, lane, subject);
-        let nothing = ParsedLane::default();
-        let parsed = self.lanes.get(&lane.name).unwrap_or(&nothing);
+        let parsed = self.lane(&lane.name);
         let mut decided = None;
         for call in operation.calls(lane, parsed.key_arn) {
             let (allowed, reason) = self.decide(parsed, subject, all_powerful, &call)?;
@@ -329,14 +367,7 @@ impl<'a> Judge<'a> {
             call,
             reason,
             rule: rule_words(rule, lane),
-            declared_by: match rule {
-                Rule::Writer => "from",
-                Rule::Readers => "to",
-                Rule::Nobody => "",
-                Rule::Administrators
-                | Rule::AdministratorsNeverParties
-                | Rule::WriterAndAdministrators => "owner",
-            },
+            declared_by: declared_by(rule),
         }))
     }
 
@@ -375,8 +406,7 @@ impl<'a> Judge<'a> {
         party: Option<&PartyName>,
         call: &Call,
     ) -> Result<Explanation, Error> {
-        let nothing = ParsedLane::default();
-        let lane = self.lanes.get(&lane.name).unwrap_or(&nothing);
+        let lane = self.lane(&lane.name);
         let identity = match party {
             Some(party) => self.identity(party),
             None => std::slice::from_ref(&self.everything),
@@ -385,7 +415,12 @@ impl<'a> Judge<'a> {
         Ok(explain(&request, &policies(identity, lane, call)))
     }
 
-    fn identity(&self, party: &PartyName) -> &[Policy] {
+    /// The documents of a lane, or none.
+    pub(crate) fn lane(&self, name: &LaneName) -> &ParsedLane<'a> {
+        self.lanes.get(name).unwrap_or(&self.nothing)
+    }
+
+    pub(crate) fn identity(&self, party: &PartyName) -> &[Policy] {
         self.identities.get(party).map_or(&[], Vec::as_slice)
     }
 
@@ -437,7 +472,7 @@ fn parse(what: &str, kind: PolicyKind, text: &str) -> Result<Policy, Error> {
     Policy::parse_as(kind, text).map_err(|refusal| unreadable(what, refusal))
 }
 
-fn unreadable(what: &str, refusal: consign_iam::Refusal) -> Error {
+pub(crate) fn unreadable(what: &str, refusal: consign_iam::Refusal) -> Error {
     Error::new(ErrorKind::Document, format!("{what} is not accepted")).with_source(refusal)
 }
 
@@ -472,7 +507,19 @@ fn declared(rule: Rule, lane: &DesiredLane, subject: &Subject) -> (Access, bool)
     (if allowed { Access::Allowed } else { Access::Denied }, !declared_only)
 }
 
-fn rule_words(rule: Rule, lane: &DesiredLane) -> String {
+/// The word of a lane's table that a rule follows from.
+pub(crate) fn declared_by(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Writer => "from",
+        Rule::Readers => "to",
+        Rule::Nobody => "",
+        Rule::Administrators | Rule::AdministratorsNeverParties | Rule::WriterAndAdministrators => {
+            "owner"
+        }
+    }
+}
+
+pub(crate) fn rule_words(rule: Rule, lane: &DesiredLane) -> String {
     let at = format!("[lane.{}]", lane.name);
     let readers: Vec<String> = lane.readers.iter().map(|it| format!("\"{}\"", it.party)).collect();
     match rule {

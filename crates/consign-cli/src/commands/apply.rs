@@ -111,6 +111,9 @@ fn refuse(proof: &Proof, failures: Vec<&Cell>) -> Result<(), CommandError> {
     for cell in failures.into_iter().take(5) {
         error = error.hint(cell.to_string());
     }
+    for claim in proof.failed_claims().take(5) {
+        error = error.hint(claim.to_string());
+    }
     Err(error)
 }
 

@@ -88,10 +88,12 @@ fn against(
     for lane in &proof.public {
         error = error.hint(format!("the bucket of lane `{lane}` is public"));
     }
-    for cell in proof.failures() {
-        let line = line_of(&file, cell.lane.as_ref(), cell.declared_by);
+    let cells = proof.failures().map(|it| (&it.lane, it.declared_by, it.to_string()));
+    let claims = proof.failed_claims().map(|it| (&it.lane, it.declared_by, it.to_string()));
+    for (lane, word, words) in cells.chain(claims) {
+        let line = line_of(&file, lane.as_ref(), word);
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-        error = error.hint(format!("{}{line}: {cell}", settings.exchange_file.display()));
+        error = error.hint(format!("{}{line}: {words}", settings.exchange_file.display()));
     }
     Err(error)
 }

@@ -51,6 +51,9 @@ pub(crate) fn page(proof: &Proof, all: bool) -> String {
     for cell in proof.cells.iter().filter(|_| all) {
         let _ = writeln!(page, "{cell}");
     }
+    for claim in proof.claims.iter().filter(|_| all) {
+        let _ = writeln!(page, "{claim}");
+    }
     page
 }
 
@@ -75,9 +78,12 @@ pub(crate) fn text(proof: &Proof) -> String {
     let failures = proof.failures().count();
     let _ = write!(
         text,
-        "\n\n{} cells ({} operations in all), {failures} not as declared. Proved against {}, not by AWS.\n",
+        "\n\n{} cells ({} operations in all), {failures} not as declared; {} claims over all requests, {} not \
+         proved. Proved against {}, not by AWS.\n",
         proof.cells.len(),
         Operation::ALL.len(),
+        proof.claims.len(),
+        proof.failed_claims().count(),
         proof.model
     );
     for assumed in &proof.assumed {
