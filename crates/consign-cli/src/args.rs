@@ -338,9 +338,12 @@ pub(crate) struct ProveArgs {
     /// policy. Repeat for more; a world.toml in the folder says the same in a table [whose]
     #[arg(long, value_name = "FILE=ARN", requires = "documents")]
     pub(crate) whose: Vec<String>,
-    /// Every cell, not only a summary
+    /// Every cell and claim, not only a summary
     #[arg(long)]
     pub(crate) all: bool,
+    /// Write the proof of every claim to this file as JSON, to be checked by others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// Explain why a request is allowed or denied: every statement, every condition

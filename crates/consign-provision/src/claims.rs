@@ -14,10 +14,10 @@ use crate::desired::{Desired, DesiredLane, Holder, KeyArn};
 use crate::error::Error;
 use crate::matrix::Rule;
 use crate::policies::bucket::PRESIGNED_AGE_MS_MAX;
-use crate::prove::{Judge, ParsedLane, declared_by, rule_words};
+use crate::prove::{Certificates, Judge, ParsedLane, declared_by, rule_words};
 use consign_iam::prove::{
     Callers, Certificate, Claim, Counterexample, Domain, Expectation, Identity, Region, Set,
-    Values, Verdict, World, prove,
+    Values, Verdict, World, check, prove,
 };
 use consign_iam::{Policy, Principal};
 use consign_model::{AccountId, AtRest, LaneName};
@@ -102,16 +102,37 @@ impl fmt::Display for Decided {
     }
 }
 
-/// Decides every claim about every lane; `keep` keeps the certificates.
+/// Decides every claim about every lane.
 pub(crate) fn decide(
     desired: &Desired,
     judge: &Judge<'_>,
-    keep: bool,
+    certificates: Certificates,
+) -> Result<Vec<Decided>, Error> {
+    let lanes: Vec<&DesiredLane> = desired.lanes.values().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = lanes.len().div_ceil(threads).max(1);
+    // Lanes have nothing to do with each other, so each thread takes a share of them.
+    std::thread::scope(|scope| {
+        let shares = lanes.chunks(share);
+        let running: Vec<_> =
+            shares.map(|lanes| scope.spawn(|| decide_lanes(lanes, judge, certificates))).collect();
+        let mut decided = Vec::new();
+        for thread in running {
+            decided.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(decided)
+    })
+}
+
+fn decide_lanes(
+    lanes: &[&DesiredLane],
+    judge: &Judge<'_>,
+    certificates: Certificates,
 ) -> Result<Vec<Decided>, Error> {
     let mut decided = Vec::new();
-    for lane in desired.lanes.values() {
+    for lane in lanes {
         for stated in Lane::new(lane, judge)?.claims() {
-            decided.extend(stated.decide(lane, keep));
+            decided.extend(stated.decide(lane, certificates));
         }
     }
     Ok(decided)
@@ -139,7 +160,7 @@ struct Or<'a> {
 }
 
 impl Stated<'_> {
-    fn decide(self, lane: &DesiredLane, keep: bool) -> Vec<Decided> {
+    fn decide(self, lane: &DesiredLane, certificates: Certificates) -> Vec<Decided> {
         let decided = |(name, callers): (String, Callers)| {
             let region = Region {
                 callers,
@@ -149,11 +170,11 @@ impl Stated<'_> {
                 context: self.context.iter().map(|(k, d)| ((*k).to_owned(), d.clone())).collect(),
             };
             let claim = Claim { world: self.world, region, expect: self.expect };
-            let verdict = match (prove(&claim), &self.or) {
+            let verdict = match (checked(&claim), &self.or) {
                 (Verdict::Fails(found), Some(or)) => {
                     let (actions, resource) = (or.actions.clone(), or.resource.clone());
                     let region = Region { actions, resource, ..claim.region.clone() };
-                    match prove(&Claim { world: or.world, region, expect: claim.expect }) {
+                    match checked(&Claim { world: or.world, region, expect: claim.expect }) {
                         Verdict::Holds(certificate) => Verdict::Holds(certificate),
                         _ => Verdict::Fails(found),
                     }
@@ -161,7 +182,10 @@ impl Stated<'_> {
                 (verdict, _) => verdict,
             };
             let (outcome, certificate, counterexample) = match verdict {
-                Verdict::Holds(certificate) => (Outcome::Holds, keep.then_some(certificate), None),
+                Verdict::Holds(certificate) => {
+                    let kept = (certificates == Certificates::Kept).then_some(certificate);
+                    (Outcome::Holds, kept, None)
+                }
                 Verdict::Fails(found) => (fails(&found), None, Some(found)),
                 Verdict::Undecided(why) => (Outcome::Undecided { why }, None, None),
             };
@@ -177,6 +201,19 @@ impl Stated<'_> {
             }
         };
         self.callers.into_iter().map(decided).collect()
+    }
+}
+
+/// The prover's answer, if the checker, which trusts nothing of the prover, agrees with its proof.
+fn checked(claim: &Claim<'_>) -> Verdict {
+    match prove(claim) {
+        Verdict::Holds(certificate) => match check(claim, &certificate) {
+            Ok(()) => Verdict::Holds(certificate),
+            Err(reason) => {
+                Verdict::Undecided(format!("its proof was not accepted by the checker: {reason}"))
+            }
+        },
+        verdict => verdict,
     }
 }
 

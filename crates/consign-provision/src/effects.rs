@@ -77,14 +77,13 @@ fn around(desired: &Desired, observed: &Observed, lane: &DesiredLane) -> Desired
 }
 
 fn effects_among(desired: &Desired, observed: &Observed) -> Vec<Effect> {
-    let Ok(after) = prove(desired, &Documents::planned(desired, &observed.keys())) else {
+    let Ok(after) = cells(desired, &Documents::planned(desired, &observed.keys())) else {
         return Vec::new();
     };
     // Both walk the same cells in the same order.
-    let before = prove(desired, &Documents::observed(desired, observed));
-    let before = before.map(|proof| proof.cells).unwrap_or_default();
+    let before = cells(desired, &Documents::observed(desired, observed)).unwrap_or_default();
     let mut effects: Vec<Effect> = Vec::new();
-    for (number, cell) in after.cells.iter().enumerate() {
+    for (number, cell) in after.iter().enumerate() {
         let fresh = is_fresh(observed, cell);
         let was = before.get(number).filter(|_| !fresh).map_or(Access::Denied, |was| was.actual);
         if was == cell.actual || (fresh && is_administrator(cell)) {

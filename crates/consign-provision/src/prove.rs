@@ -260,28 +260,50 @@ fn subjects_of(desired: &Desired, lane: &DesiredLane) -> Vec<Subject> {
     parties.chain(administrators).chain([Subject::Stranger, Subject::Anonymous]).collect()
 }
 
-/// Evaluates every cell and decides every claim.
+/// Evaluates every cell and decides every claim; each proof of a claim is checked before it is
+/// believed.
 ///
 /// # Errors
 /// [`ErrorKind::Document`] if a document is not a policy that AWS would accept.
 pub fn prove(desired: &Desired, documents: &Documents) -> Result<Proof, Error> {
+    prove_and(desired, documents, Certificates::Dropped)
+}
+
+/// What becomes of certificates after they were checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Forgotten: those of a thousand lanes are large.
+    Dropped,
+    /// Kept in [`Decided::certificate`], to be checked elsewhere.
+    Kept,
+}
+
+/// As [`prove`], with a say about certificates.
+///
+/// # Errors
+/// As [`prove`].
+pub fn prove_and(
+    desired: &Desired,
+    documents: &Documents,
+    certificates: Certificates,
+) -> Result<Proof, Error> {
     let judge = Judge::new(desired, documents)?;
-    let mut cells = Vec::new();
-    for lane in desired.lanes.values() {
-        for subject in subjects_of(desired, lane) {
-            for operation in Operation::ALL {
-                cells.extend(judge.cell(lane, &subject, *operation)?);
-            }
-        }
-    }
     Ok(Proof {
         model: MODEL,
         exchange: desired.exchange.to_string(),
-        cells,
-        claims: claims::decide(desired, &judge, false)?,
+        cells: judge.cells()?,
+        claims: claims::decide(desired, &judge, certificates)?,
         public: judge.public_buckets(),
         assumed: documents.assumed.clone(),
     })
+}
+
+/// The cells alone: what plans compare, and what is shown.
+///
+/// # Errors
+/// As [`prove`].
+pub fn cells(desired: &Desired, documents: &Documents) -> Result<Vec<Cell>, Error> {
+    Judge::new(desired, documents)?.cells()
 }
 
 /// The documents, parsed once.
@@ -331,6 +353,18 @@ impl<'a> Judge<'a> {
             everything: everything()?,
             nothing: ParsedLane::default(),
         })
+    }
+
+    fn cells(&self) -> Result<Vec<Cell>, Error> {
+        let mut cells = Vec::new();
+        for lane in self.desired.lanes.values() {
+            for subject in subjects_of(self.desired, lane) {
+                for operation in Operation::ALL {
+                    cells.extend(self.cell(lane, &subject, *operation)?);
+                }
+            }
+        }
+        Ok(cells)
     }
 
     fn public_buckets(&self) -> Vec<LaneName> {

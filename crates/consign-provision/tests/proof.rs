@@ -232,3 +232,38 @@ fn documents_that_are_not_policies_are_an_error_and_not_a_proof() {
         Some("{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Maybe\"}]}".to_owned());
     assert!(prove(&desired, &documents).is_err());
 }
+
+/// Two hundred parties in as many accounts and a thousand lanes between them, each with a bucket and
+/// a key of its own.
+#[test]
+#[ignore = "minutes without optimisation: cargo test --release -p consign-provision --test proof -- --ignored"]
+fn a_thousand_lanes_are_proved() {
+    check_mesh(200, 1000);
+}
+
+#[test]
+fn claims_grow_with_the_lanes_alone() {
+    assert_eq!(check_mesh(20, 20) * 2, check_mesh(40, 40));
+}
+
+/// Proves an exchange of so many parties and lanes; gives the number of claims.
+fn check_mesh(parties: usize, lanes: usize) -> usize {
+    let mut text = "version = 1\nexchange = \"mesh\"\nregion = \"eu-west-1\"\n".to_owned();
+    for party in 0..parties {
+        let account = 100_000_000_000 + party;
+        text +=
+            &format!("[party.p{party}]\naccount = \"{account}\"\nprincipal = \"role/p{party}\"\n");
+    }
+    for lane in 0..lanes {
+        let (from, to) = (lane % parties, (lane + 1 + lane / parties) % parties);
+        text += &format!("[lane.l{lane}]\nfrom = \"p{from}\"\nto = [\"p{to}\"]\n");
+    }
+    let desired = desired(&text);
+    let documents = planned(&desired);
+    let start = std::time::Instant::now();
+    let proof = prove(&desired, &documents).expect("a proof");
+    let (claims, cells) = (proof.claims.len(), proof.cells.len());
+    eprintln!("{lanes} lanes: {claims} claims and {cells} cells in {:?}", start.elapsed());
+    assert!(proof.holds(), "{}", failures(&proof));
+    claims
+}

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use consign_provision::documents::{Finding, Folder, Hints, Report, Weight};
 use consign_provision::exchange_line::line_of;
-use consign_provision::{Desired, Operation, prove};
+use consign_provision::{Desired, Operation};
 
-use super::prove::page;
+use super::prove::{certified, page};
 use crate::args::ProveArgs;
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
@@ -76,7 +76,7 @@ fn against(
 ) -> Result<(), CommandError> {
     let (exchange, file) = settings.exchange_text()?;
     let desired = Desired::of(&exchange)?;
-    let proof = prove(&desired, &Folder::for_exchange(&desired, texts, hints)?)?;
+    let proof = certified(&desired, &Folder::for_exchange(&desired, texts, hints)?, args)?;
     terminal.result(&proof, &page(&proof, args.all))?;
     if proof.holds() {
         return Ok(());

@@ -1,9 +1,11 @@
 //! `consign prove`: the matrix of who can do what on every lane.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 
-use consign_provision::prove::Access;
-use consign_provision::{Documents, Operation, Proof, prove};
+use consign_provision::prove::{Access, Certificates, prove_and};
+use consign_provision::{Desired, Documents, Operation, Proof};
 
 use super::apply::refuse_unless_it_holds;
 use super::documents;
@@ -36,13 +38,38 @@ pub(crate) async fn run(
     }
     let proof = if args.live {
         let world = World::look(settings, &args.administrators).await?;
-        prove(&world.desired, &Documents::observed(&world.desired, &world.observed))?
+        let documents = Documents::observed(&world.desired, &world.observed);
+        certified(&world.desired, &documents, args)?
     } else {
-        let desired = consign_provision::Desired::of(&settings.exchange()?)?;
-        prove(&desired, &Documents::planned(&desired, &consign_provision::Keys::new()))?
+        let desired = Desired::of(&settings.exchange()?)?;
+        let documents = Documents::planned(&desired, &consign_provision::Keys::new());
+        certified(&desired, &documents, args)?
     };
     terminal.result(&proof, &page(&proof, args.all))?;
     refuse_unless_it_holds(&proof)
+}
+
+/// Proves, and writes the certificates where they are asked for: a JSON list of the claims, each with
+/// its tree of cases. The result itself does not repeat them.
+pub(crate) fn certified(
+    desired: &Desired,
+    documents: &Documents,
+    args: &ProveArgs,
+) -> Result<Proof, CommandError> {
+    let Some(path) = &args.certificate else {
+        return Ok(prove_and(desired, documents, Certificates::Dropped)?);
+    };
+    let mut proof = prove_and(desired, documents, Certificates::Kept)?;
+    let fault = |e: std::io::Error| {
+        CommandError::failed(format!("cannot write {}", path.display())).caused_by(e)
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(fault)?);
+    serde_json::to_writer(&mut file, &proof.claims).map_err(|e| fault(e.into()))?;
+    file.flush().map_err(fault)?;
+    for claim in &mut proof.claims {
+        claim.certificate = None;
+    }
+    Ok(proof)
 }
 
 /// The matrix, with every cell where they are asked for.
