@@ -6,7 +6,7 @@ use crate::document::same_meaning;
 use crate::matrix::{Operation, Subject};
 use crate::observed::{Observed, Sight};
 use crate::policies::{Grants, bucket};
-use crate::prove::{Access, Cell, Documents, prove};
+use crate::prove::{Access, Cell, Documents, cells};
 use consign_model::LaneName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -525,6 +525,7 @@ fn lane(
         multipart: true,
         write_once: false,
         expire_days: 0,
+        each: None,
         writer: Holder { party, account: owner, arn: String::new() },
         readers: Vec::new(),
         key_alias: String::new(),
