@@ -344,6 +344,10 @@ pub(crate) struct ProveArgs {
     /// Write the proof of every claim to this file as JSON, to be checked by others
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
+    /// Write every claim into a folder in the language of solvers (SMT-LIB): z3 or cvc5 answer `unsat`
+    /// for each that holds. FORMAT is smt2
+    #[arg(long, num_args = 2, value_names = ["FORMAT", "DIR"])]
+    pub(crate) emit: Vec<String>,
 }
 
 /// Explain why a request is allowed or denied: every statement, every condition

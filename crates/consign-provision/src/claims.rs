@@ -17,7 +17,7 @@ use crate::policies::bucket::PRESIGNED_AGE_MS_MAX;
 use crate::prove::{Certificates, Judge, ParsedLane, declared_by, rule_words};
 use consign_iam::prove::{
     Callers, Certificate, Claim, Counterexample, Domain, Expectation, Identity, Region, Set,
-    Values, Verdict, World, check, prove,
+    Values, Verdict, World, check, prove, smt2,
 };
 use consign_iam::{Policy, Principal};
 use consign_model::{AccountId, AtRest, LaneName};
@@ -46,6 +46,9 @@ pub struct Decided {
     /// The proof, where it holds and proofs were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// The same claim for a solver, which answers `unsat` if it holds; where certificates are kept.
+    #[serde(skip)]
+    pub smt2: Option<String>,
 }
 
 /// What became of a claim.
@@ -170,22 +173,20 @@ impl Stated<'_> {
                 context: self.context.iter().map(|(k, d)| ((*k).to_owned(), d.clone())).collect(),
             };
             let claim = Claim { world: self.world, region, expect: self.expect };
-            let verdict = match (checked(&claim), &self.or) {
-                (Verdict::Fails(found), Some(or)) => {
-                    let (actions, resource) = (or.actions.clone(), or.resource.clone());
-                    let region = Region { actions, resource, ..claim.region.clone() };
-                    match checked(&Claim { world: or.world, region, expect: claim.expect }) {
-                        Verdict::Holds(certificate) => Verdict::Holds(certificate),
-                        _ => Verdict::Fails(found),
-                    }
+            let mut verdict = checked(&claim);
+            let mut shown = claim;
+            if let (Verdict::Fails(_), Some(or)) = (&verdict, &self.or) {
+                let (actions, resource) = (or.actions.clone(), or.resource.clone());
+                let region = Region { actions, resource, ..shown.region.clone() };
+                let second = Claim { world: or.world, region, expect: self.expect };
+                let by_second = checked(&second);
+                if matches!(by_second, Verdict::Holds(_)) {
+                    (verdict, shown) = (by_second, second);
                 }
-                (verdict, _) => verdict,
-            };
+            }
+            let kept = certificates == Certificates::Kept;
             let (outcome, certificate, counterexample) = match verdict {
-                Verdict::Holds(certificate) => {
-                    let kept = (certificates == Certificates::Kept).then_some(certificate);
-                    (Outcome::Holds, kept, None)
-                }
+                Verdict::Holds(certificate) => (Outcome::Holds, kept.then_some(certificate), None),
                 Verdict::Fails(found) => (fails(&found), None, Some(found)),
                 Verdict::Undecided(why) => (Outcome::Undecided { why }, None, None),
             };
@@ -198,6 +199,7 @@ impl Stated<'_> {
                 declared_by: declared_by(self.rule),
                 counterexample,
                 certificate,
+                smt2: kept.then(|| smt2(&shown)),
             }
         };
         self.callers.into_iter().map(decided).collect()

@@ -274,7 +274,8 @@ pub fn prove(desired: &Desired, documents: &Documents) -> Result<Proof, Error> {
 pub enum Certificates {
     /// Forgotten: those of a thousand lanes are large.
     Dropped,
-    /// Kept in [`Decided::certificate`], to be checked elsewhere.
+    /// Kept in [`Decided::certificate`], and the claims in [`Decided::smt2`], to be checked
+    /// elsewhere.
     Kept,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::path::Path;
 
 use consign_provision::prove::{Access, Certificates, prove_and};
 use consign_provision::{Desired, Documents, Operation, Proof};
@@ -49,27 +50,58 @@ pub(crate) async fn run(
     refuse_unless_it_holds(&proof)
 }
 
-/// Proves, and writes the certificates where they are asked for: a JSON list of the claims, each with
-/// its tree of cases. The result itself does not repeat them.
+/// Proves, and writes what others can check where that is asked for: the certificates, as a JSON list
+/// of the claims, each with its tree of cases; and the claims for solvers. The result itself does not
+/// repeat them.
 pub(crate) fn certified(
     desired: &Desired,
     documents: &Documents,
     args: &ProveArgs,
 ) -> Result<Proof, CommandError> {
-    let Some(path) = &args.certificate else {
+    if args.certificate.is_none() && args.emit.is_empty() {
         return Ok(prove_and(desired, documents, Certificates::Dropped)?);
-    };
+    }
     let mut proof = prove_and(desired, documents, Certificates::Kept)?;
-    let fault = |e: std::io::Error| {
-        CommandError::failed(format!("cannot write {}", path.display())).caused_by(e)
-    };
-    let mut file = BufWriter::new(File::create(path).map_err(fault)?);
-    serde_json::to_writer(&mut file, &proof.claims).map_err(|e| fault(e.into()))?;
-    file.flush().map_err(fault)?;
+    if let Some(path) = &args.certificate {
+        write_certificates(&proof, path).map_err(|e| cannot_write(path, e))?;
+    }
+    match args.emit.as_slice() {
+        [] => {}
+        [format, folder] if format == "smt2" => {
+            let folder = Path::new(folder);
+            write_smt2(&proof, folder).map_err(|e| cannot_write(folder, e))?;
+        }
+        [format, ..] => {
+            return Err(CommandError::usage(format!("--emit knows no format `{format}`"))
+                .hint("--emit smt2 DIR"));
+        }
+    }
     for claim in &mut proof.claims {
-        claim.certificate = None;
+        (claim.certificate, claim.smt2) = (None, None);
     }
     Ok(proof)
+}
+
+fn cannot_write(path: &Path, e: std::io::Error) -> CommandError {
+    CommandError::failed(format!("cannot write {}", path.display())).caused_by(e)
+}
+
+fn write_certificates(proof: &Proof, path: &Path) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    serde_json::to_writer(&mut file, &proof.claims)?;
+    file.flush()
+}
+
+/// `LANE-NUMBER.smt2`, each beginning with what it claims.
+fn write_smt2(proof: &Proof, folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (number, claim) in proof.claims.iter().enumerate() {
+        let Some(text) = &claim.smt2 else { continue };
+        let name = format!("{}-{:04}.smt2", claim.lane, number + 1);
+        let words = format!("; lane {}: {} ({})\n", claim.lane, claim.claim, claim.callers);
+        std::fs::write(folder.join(name), words + text)?;
+    }
+    Ok(())
 }
 
 /// The matrix, with every cell where they are asked for.

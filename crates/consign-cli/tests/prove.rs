@@ -1,0 +1,35 @@
+//! `consign prove`: what it writes for others to check.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use support::{both, consign, succeed};
+
+#[test]
+fn certificates_and_claims_for_solvers_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(consign().current_dir(folder.path()).args(["init", "--template", "two-way"]));
+    let arguments = ["prove", "--certificate", "proof.json", "--emit", "smt2", "claims", "--all"];
+    let page = succeed(consign().current_dir(folder.path()).args(arguments));
+    assert!(page.contains("claims over all requests, 0 not proved"), "{page}");
+    assert!(page.contains("nobody but the readers gets"), "{page}");
+    let text = std::fs::read(folder.path().join("proof.json")).unwrap();
+    let claims: Vec<Value> = serde_json::from_slice(&text).unwrap();
+    assert!(claims.len() > 60, "{}", claims.len());
+    for claim in &claims {
+        assert_eq!(claim["outcome"]["is"], "holds", "{claim}");
+        assert!(!claim["certificate"]["cases"].as_array().unwrap().is_empty(), "{claim}");
+    }
+    let files = std::fs::read_dir(folder.path().join("claims")).unwrap().count();
+    assert_eq!(files, claims.len());
+    for entry in std::fs::read_dir(folder.path().join("claims")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(text.starts_with("; lane ") && text.contains("(check-sat)"), "{text}");
+    }
+    let mut wrong = consign();
+    wrong.current_dir(folder.path()).args(["prove", "--emit", "prolog", "x"]);
+    let output = wrong.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", both(&output));
+}
