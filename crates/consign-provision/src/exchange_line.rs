@@ -1,9 +1,19 @@
 //! Where in an exchange file something is declared, so that a report can point at the line.
 
 /// The line, from 1, on which the table of a lane says `word`; that of the table's heading where it
-/// does not say it (the word has a default) or `word` is empty. `None` if the text has no such
-/// table.
+/// does not say it (the word has a default) or `word` is empty. A lane of a hub, `orders-p2`, stands
+/// in the table it was made from, `orders`. `None` if the text has no such table.
 pub fn line_of(exchange_file: &str, lane: &str, word: &str) -> Option<usize> {
+    let mut table = lane;
+    loop {
+        if let Some(line) = line_in(exchange_file, table, word) {
+            return Some(line);
+        }
+        table = table.rsplit_once('-')?.0;
+    }
+}
+
+fn line_in(exchange_file: &str, lane: &str, word: &str) -> Option<usize> {
     let headings = [format!("[lane.{lane}]"), format!("[lane.\"{lane}\"]")];
     let is_heading = |line: &str| {
         let line = line.split('#').next().unwrap_or(line);
@@ -32,7 +42,9 @@ mod tests {
             ("a", "", Some(2)),
             ("b", "from", Some(7)),
             ("b", "to", Some(6)),
+            ("b-p2", "to", Some(6)),
             ("c", "to", None),
+            ("c-b", "to", None),
         ] {
             assert_eq!(line_of(text, lane, word), line, "{lane} {word}");
         }
