@@ -33,3 +33,14 @@ fn certificates_and_claims_for_solvers_are_written() {
     let output = wrong.output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", both(&output));
 }
+
+#[test]
+fn what_is_exported_can_be_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| succeed(consign().current_dir(folder.path()).args(arguments));
+    run(&["init", "--template", "two-way"]);
+    run(&["export", "policies", "--out", "policies"]);
+    let page = run(&["prove", "--documents", "policies", "--exchange", "exchange.toml"]);
+    assert!(page.contains("0 not as declared"), "{page}");
+    assert!(run(&["prove", "--documents", "policies"]).contains("user/consign/acme can put"));
+}

@@ -106,6 +106,10 @@ fn read(folder: &Path) -> Result<BTreeMap<String, String>, CommandError> {
     let mut texts = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
+        // The index that `consign export policies` writes beside its documents.
+        if path.file_name().is_some_and(|name| name == "index.json") {
+            continue;
+        }
         if path.extension().is_none_or(|extension| extension != "json") || !path.is_file() {
             continue;
         }
