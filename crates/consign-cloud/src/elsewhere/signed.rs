@@ -2,7 +2,7 @@
 //!
 //! S3 Control, CloudTrail, SQS and Access Analyzer are asked seven questions between them, each a
 //! line of JSON or an empty body. Their SDK crates would cost about a minute of compilation each
-//! for that (see docs/decisions/0008); the signature, the HTTP client and the credentials are those
+//! for that (see docs/decisions/0007); the signature, the HTTP client and the credentials are those
 //! that every other request here uses.
 
 use std::time::SystemTime;
