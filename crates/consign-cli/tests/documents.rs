@@ -40,9 +40,17 @@ fn the_published_recipe_is_diagnosed() {
     };
     let names = ["key-first.json", "key-second.json", "user-client.json"];
     let folder = copy(&research.join("article"), &names);
-    let asked = prove(folder.path(), &[]);
-    assert_eq!(asked.status.code(), Some(2), "{}", both(&asked));
-    assert!(both(&asked).contains("--whose key-first.json="), "{}", both(&asked));
+    let as_published = prove(folder.path(), &[]);
+    assert_eq!(as_published.status.code(), Some(3), "{}", both(&as_published));
+    for words in [
+        &format!("READING 1: key-first.json is the policy of {TO}; key-second.json"),
+        &format!("READING 2: key-first.json is the policy of {FROM}"),
+        "READING 4",
+        "key-first.json was put on the same key before it, and is gone",
+        "do not hold in any of the 4 ways to read them",
+    ] {
+        assert!(both(&as_published).contains(words), "{words}:\n{}", both(&as_published));
+    }
     let world = format!(
         "[bucket]\nto-client = '{TO}'\nfrom-client = '{FROM}'\n[whose]\n'key-first.json' = '{TO}'\n"
     );

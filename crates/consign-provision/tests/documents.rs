@@ -4,7 +4,7 @@
 
 mod support;
 
-use consign_provision::documents::{Folder, Hints, Report, Weight};
+use consign_provision::documents::{Folder, Hints, Report, Weight, readings};
 use consign_provision::{Keys, Operation, prove};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -190,15 +190,27 @@ fn the_recipe_to_the_letter_leaves_one_key_with_its_default_policy() {
 }
 
 #[test]
-fn what_the_recipe_leaves_open_is_asked_in_one_error() {
-    let texts = recipe_or_skip!("what_the_recipe_leaves_open_is_asked_in_one_error");
+fn what_the_recipe_leaves_open_is_read_in_every_way() {
+    let texts = recipe_or_skip!("what_the_recipe_leaves_open_is_read_in_every_way");
     let error = Folder::of(&texts, &Hints::default()).unwrap_err();
     let (said, hint) = (error.to_string(), error.hint().unwrap());
-    for what in ["key-first.json", "key-second.json", "bucket to-client", "bucket from-client"] {
+    for what in ["key-first.json", "key-second.json"] {
         assert!(said.contains(what), "{what}: {said}");
     }
     assert!(hint.contains("--whose key-first.json=KEY-ARN"), "{hint}");
-    assert!(hint.contains("--bucket to-client=KEY-ARN"), "{hint}");
+
+    let readings = readings(&texts, &Hints::default()).unwrap();
+    let can: Vec<usize> = readings.iter().map(|it| possible(&it.report).len()).collect();
+    // As meant, in the order of the headings, and as put on either key in turn.
+    assert_eq!((readings.len(), can.as_slice()), (4, &[2, 6, 5, 3][..]));
+    assert!(readings.iter().all(|it| !it.report.holds()));
+    assert_eq!(readings[0].assumed["key-first.json"], TO);
+    assert_eq!(readings[3].replaced, ["key-first.json"]);
+    assert!(readings[0].report.notes.iter().any(|it| it.contains("uses them together")));
+    // Told, there is one.
+    let told = hints(&BUCKETS, &[("key-first.json", TO), ("key-second.json", FROM)]);
+    let told = consign_provision::documents::readings(&texts, &told).unwrap();
+    assert!(told.len() == 1 && told[0].assumed.is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use consign_provision::documents::{Finding, Folder, Hints, Report, Weight};
+use consign_provision::documents::{Finding, Folder, Hints, Reading, Report, Weight, readings};
 use consign_provision::exchange_line::line_of;
 use consign_provision::{Desired, Operation};
 
@@ -54,16 +54,60 @@ pub(crate) fn run(
         let settings = Settings { exchange_file: beside, ..settings.clone() };
         return against(&settings, &texts, &hints, args, terminal);
     }
-    let report = Folder::of(&texts, &hints)?.judge()?;
-    terminal.result(&report, &text(&report))?;
-    let grave = report.findings.iter().filter(|it| it.weight != Weight::Advice).count();
-    match report.holds() {
-        true => Ok(()),
-        false => Err(CommandError::new(
+    match readings(&texts, &hints)?.as_slice() {
+        [only] => {
+            terminal.result(&only.report, &text(&only.report))?;
+            let findings = only.report.findings.iter();
+            let grave = findings.filter(|it| it.weight != Weight::Advice).count();
+            match only.report.holds() {
+                true => Ok(()),
+                false => Err(CommandError::new(
+                    Kind::Integrity,
+                    format!("the documents do not hold: {grave} findings are more than advice"),
+                )),
+            }
+        }
+        several => show_readings(several, terminal),
+    }
+}
+
+/// Whatever reading was meant: if none holds, no answer helps; else the person has to say.
+fn show_readings(readings: &[Reading], terminal: &Terminal) -> Result<(), CommandError> {
+    let mut page = String::new();
+    for (number, reading) in readings.iter().enumerate() {
+        let _ = writeln!(page, "READING {}: {}\n", number + 1, words(reading));
+        page += &text(&reading.report);
+        page.push('\n');
+    }
+    terminal.result(&readings, &page)?;
+    let whose = |reading: &Reading| -> String {
+        let told = reading.assumed.iter();
+        told.map(|(file, key)| format!(" --whose {file}={key}")).collect()
+    };
+    match readings.iter().find(|reading| reading.report.holds()) {
+        Some(holds) => Err(CommandError::usage(
+            "the documents do not say whose the key policies are",
+        )
+        .hint(format!("they hold if read so: consign prove --documents DIR{}", whose(holds)))),
+        None => Err(CommandError::new(
             Kind::Integrity,
-            format!("the documents do not hold: {grave} findings are more than advice"),
+            format!("the documents do not hold in any of the {} ways to read them", readings.len()),
         )),
     }
+}
+
+/// `key-first.json is the policy of arn:…, key-second.json of arn:…`
+fn words(reading: &Reading) -> String {
+    let mut parts: Vec<String> = reading
+        .assumed
+        .iter()
+        .map(|(file, key)| format!("{file} is the policy of {key}"))
+        .collect();
+    let replaced = reading.replaced.iter();
+    parts.extend(
+        replaced.map(|file| format!("{file} was put on the same key before it, and is gone")),
+    );
+    parts.join("; ")
 }
 
 /// Judges the documents by what an exchange file declares.

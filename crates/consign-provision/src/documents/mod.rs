@@ -4,7 +4,8 @@
 //! Start with [`Folder::of`], which takes names and texts, and [`Folder::judge`]. The documents need
 //! not be ours: any bucket, key, identity, trust and queue policies that somebody has, with what the
 //! documents cannot say ([`Hints`]) told beside them. Where an exchange file says what should be,
-//! [`Folder::for_exchange`] gives the same documents to [`crate::prove()`].
+//! [`Folder::for_exchange`] gives the same documents to [`crate::prove()`]; where the documents can be
+//! read in several ways, [`readings()`] judges each.
 //!
 //! What it is not: it reads no files, and asks AWS nothing. What a document means is decided by
 //! `consign-iam`; only findings about how something is written look at the text.
@@ -13,12 +14,14 @@ mod access;
 mod findings;
 mod lint;
 mod read;
+mod readings;
 mod tie;
 mod written;
 
 pub use access::{Access, Actor, Reach};
 pub use findings::{Finding, Weight};
 pub use read::{File, Kind};
+pub use readings::{Reading, readings};
 
 use crate::desired::{Desired, DesiredLane, KeyArn};
 use crate::error::{Error, ErrorKind};

@@ -4,6 +4,7 @@
 
 use super::findings::grants_data;
 use super::read::{File, Kind};
+use super::readings::used_together;
 use super::written::{account_of, bucket_of, is_account, is_key_arn, last_name};
 use super::{Bucket, Folder, Hints, Key};
 use crate::desired::{DesiredLane, DesiredParty, Holder, KeyArn};
@@ -166,6 +167,7 @@ impl KeyTies {
     ) -> KeyTies {
         let mut arns = file_arns(files, names, hints, open);
         let mut of_bucket: BTreeMap<String, String> = BTreeMap::new();
+        let mut notes = Vec::new();
         for name in names {
             let told = hints.buckets.get(name).filter(|key| is_key_arn(key)).cloned();
             let arn = told.or_else(|| declared_key(name, files)).or_else(|| {
@@ -174,9 +176,20 @@ impl KeyTies {
                 });
                 only(tied.map(|(_, arn)| arn.clone()))
             });
+            let used = || {
+                used_together(name, files).map(|(arn, file)| {
+                    notes.push(format!(
+                        "the bucket {name} is taken to be encrypted with {arn}, because {file} uses \
+                         them together; --bucket {name}=KEY-ARN says otherwise"
+                    ));
+                    arn
+                })
+            };
+            let none = hints.buckets.get(name).is_some_and(|told| told == NO_KEY);
+            let arn = if none { None } else { arn.or_else(used) };
             of_bucket.extend(arn.map(|arn| (name.clone(), arn)));
         }
-        let mut ties = KeyTies { of_bucket, files: BTreeMap::new(), notes: Vec::new() };
+        let mut ties = KeyTies { of_bucket, files: BTreeMap::new(), notes };
         for (at, arn) in std::mem::take(&mut arns) {
             ties.files.insert(arn, at);
         }
@@ -302,7 +315,7 @@ fn declared_key(bucket: &str, files: &[File]) -> Option<String> {
     only(keys.filter(|key| is_key_arn(key)).map(str::to_owned))
 }
 
-fn mentioned_keys(files: &[File]) -> BTreeSet<String> {
+pub(super) fn mentioned_keys(files: &[File]) -> BTreeSet<String> {
     let identities = files.iter().filter(|file| file.kind == Kind::Identity);
     let in_identities = identities.flat_map(|file| file.statements());
     let resources = in_identities.flat_map(|it| it.resources()).filter(|arn| is_key_arn(arn));
