@@ -5,7 +5,9 @@
 //! all. Lists of plain texts are kept as a tree of characters and count as one pattern, so that a
 //! list of thousands costs no more than its length.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::glob::Element;
 use crate::pattern::Settled;
@@ -48,6 +50,8 @@ fn lower(c: char) -> Option<char> {
 /// Strings that equal one of some texts or match one of some patterns.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Language {
+    /// Tells languages apart that were made of different texts and patterns.
+    digest: u128,
     exact: HashSet<String>,
     // In the order given, for values that read well.
     listed: Vec<String>,
@@ -59,14 +63,27 @@ pub(crate) struct Language {
 impl Language {
     pub(crate) fn add_text(&mut self, text: &str) {
         if self.exact.insert(text.to_owned()) {
+            self.absorb(text);
             self.listed.push(text.to_owned());
         }
+    }
+
+    fn absorb(&mut self, what: impl Hash) {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, self.digest, &what).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        self.digest = half(0) << 64 | half(1);
     }
 
     /// A text of which the case does not matter.
     pub(crate) fn add_folded(&mut self, text: &str) {
         self.inexact |= !text.is_ascii();
-        self.shapes.push(text.chars().flat_map(char::to_lowercase).map(Step::Folded).collect());
+        let shape: Vec<Step> =
+            text.chars().flat_map(char::to_lowercase).map(Step::Folded).collect();
+        self.absorb((self.inexact, &shape));
+        self.shapes.push(shape);
     }
 
     pub(crate) fn add_settled(&mut self, settled: &Settled) {
@@ -120,7 +137,10 @@ impl Language {
             .collect();
         match plain {
             Some(text) => self.add_text(&text),
-            None => self.shapes.push(steps),
+            None => {
+                self.absorb(&steps);
+                self.shapes.push(steps);
+            }
         }
     }
 
@@ -161,20 +181,19 @@ impl Language {
 }
 
 fn accepts(shape: &[Step], text: &str) -> bool {
-    let mut alive = BTreeSet::new();
+    let (mut alive, mut next) = (Vec::new(), Vec::new());
     reach(shape, 0, &mut alive);
     for c in text.chars() {
-        let mut next = BTreeSet::new();
-        for at in &alive {
-            let Some(step) = shape.get(*at).filter(|step| step.takes(c)) else { continue };
-            reach(shape, if step.repeats() { *at } else { *at + 1 }, &mut next);
+        for at in alive.drain(..) {
+            let Some(step) = shape.get(at).filter(|step| step.takes(c)) else { continue };
+            reach(shape, if step.repeats() { at } else { at + 1 }, &mut next);
         }
         if next.is_empty() {
             return false;
         }
-        alive = next;
+        std::mem::swap(&mut alive, &mut next);
     }
-    alive.contains(&shape.len())
+    alive.last() == Some(&shape.len())
 }
 
 fn smt_pattern(shape: &[Step]) -> String {
@@ -231,9 +250,16 @@ pub(crate) fn smt_text(text: &str) -> String {
 }
 
 /// A position, and those after stars that may stand for nothing.
-fn reach(shape: &[Step], mut at: usize, alive: &mut BTreeSet<usize>) {
-    while alive.insert(at) && shape.get(at).is_some_and(|step| step.repeats()) {
+// INVARIANT: `alive` ascends, and what was reached last reaches up to its end without a gap; so with
+// positions given in order, whatever is not beyond the end is in it.
+fn reach(shape: &[Step], mut at: usize, alive: &mut Vec<usize>) {
+    if alive.last().is_some_and(|last| *last >= at) {
+        return;
+    }
+    alive.push(at);
+    while shape.get(at).is_some_and(|step| step.repeats()) {
         at += 1;
+        alive.push(at);
     }
 }
 
@@ -251,9 +277,38 @@ pub(crate) enum Found<T> {
 /// States a search may visit. The patterns of real policies need some hundreds.
 const STATES_MAX: usize = 60_000;
 
+/// Languages by their digests, and the side of each.
+type Question = Vec<(u128, bool)>;
+
+/// Answers kept per thread. Claims about one lane ask the same again and again, and what concerns
+/// actions alone is the same for every lane.
+const ANSWERS_MAX: usize = 50_000;
+
+thread_local! {
+    static ANSWERS: RefCell<HashMap<Question, Found<String>>> = RefCell::new(HashMap::new());
+}
+
 /// A string inside every language whose side is `true` and outside every other; hints are tried
 /// first.
 pub(crate) fn find(sides: &[(&Language, bool)], hints: &[String]) -> Found<String> {
+    if !hints.is_empty() {
+        return look_for(sides, hints);
+    }
+    let question: Question = sides.iter().map(|(set, inside)| (set.digest, *inside)).collect();
+    if let Some(answer) = ANSWERS.with_borrow(|answers| answers.get(&question).cloned()) {
+        return answer;
+    }
+    let answer = look_for(sides, hints);
+    ANSWERS.with_borrow_mut(|answers| {
+        if answers.len() >= ANSWERS_MAX {
+            answers.clear();
+        }
+        answers.insert(question, answer.clone());
+    });
+    answer
+}
+
+fn look_for(sides: &[(&Language, bool)], hints: &[String]) -> Found<String> {
     let fits = |text: &String| sides.iter().all(|(set, inside)| set.contains(text) == *inside);
     if let Some(hint) = hints.iter().find(|hint| fits(hint)) {
         return Found::One(hint.clone());

@@ -7,6 +7,7 @@ mod cells;
 mod rules;
 mod values;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -46,6 +47,7 @@ pub fn check(claim: &Claim<'_>, certificate: &Certificate) -> Result<(), Reason>
     }
     let numbers: HashMap<&Atom, usize> =
         certificate.atoms.iter().enumerate().map(|(number, atom)| (atom, number)).collect();
+    let contradictions = RefCell::default();
     let names = Names::gather(claim);
     let classes = classes(&claim.region.callers, &names);
     if classes.len() != certificate.cases.len() {
@@ -61,7 +63,10 @@ pub fn check(claim: &Claim<'_>, certificate: &Certificate) -> Result<(), Reason>
         let service = only_service(&claim.region.actions);
         let domains = Domains { class, region: &claim.region, service: service.as_deref() };
         let rules = Reader { claim, class, domains: &domains }.rules().map_err(Reason)?;
-        let checker = Checker { claim, class, domains, rules, certificate, numbers: &numbers };
+        let numbers = &numbers;
+        let contradictions = &contradictions;
+        let checker =
+            Checker { claim, class, domains, rules, certificate, numbers, contradictions };
         let mut path = HashMap::new();
         checker
             .node(&case.tree, &mut path)
@@ -90,6 +95,8 @@ struct Checker<'c> {
     rules: Vec<Rule>,
     certificate: &'c Certificate,
     numbers: &'c HashMap<&'c Atom, usize>,
+    /// Whether atoms of action and resource contradict each other, which is so for every class.
+    contradictions: &'c RefCell<HashMap<Vec<(usize, bool)>, bool>>,
 }
 
 impl Checker<'_> {
@@ -140,10 +147,24 @@ impl Checker<'_> {
         if tests.iter().any(|(atom, _)| atom.on != first.on) {
             return Err("a contradiction of several variables".to_owned());
         }
-        match self.domains.contradict(&first.on, &tests) {
+        match self.contradict(&first.on, literals, &tests) {
             true => Ok(()),
             false => Err(format!("some value of {} is as atoms {literals:?} say", first.on)),
         }
+    }
+
+    fn contradict(&self, on: &str, literals: &[(usize, bool)], tests: &[(&Atom, bool)]) -> bool {
+        // Keys, and variables in patterns, may follow from the caller.
+        let for_all = matches!(on, "action" | "resource");
+        if !for_all || tests.iter().any(|(atom, _)| atom.variables) {
+            return self.domains.contradict(on, tests);
+        }
+        if let Some(known) = self.contradictions.borrow().get(literals) {
+            return *known;
+        }
+        let found = self.domains.contradict(on, tests);
+        self.contradictions.borrow_mut().insert(literals.to_vec(), found);
+        found
     }
 
     fn denied(&self, place: &Place, path: &Path) -> bool {
