@@ -16,7 +16,7 @@ pub struct Decimal<'a> {
 }
 
 /// Beyond this an exponent is not a number anybody meant.
-const EXPONENT_MAX: i32 = 400;
+const EXPONENT_MAX: u32 = 400;
 
 impl<'a> Decimal<'a> {
     /// Reads `12`, `-1.50`, `+3`, `.5`, `1e3`.
@@ -45,10 +45,10 @@ impl<'a> Decimal<'a> {
     }
 
     fn shifted(negative: bool, whole: &str, fraction: &str, exponent: i32) -> Option<Decimal<'a>> {
-        if exponent.abs() > EXPONENT_MAX {
+        if exponent.unsigned_abs() > EXPONENT_MAX {
             return None;
         }
-        let zeros = "0".repeat(usize::try_from(exponent.abs()).ok()?);
+        let zeros = "0".repeat(usize::try_from(exponent.unsigned_abs()).ok()?);
         let (whole, fraction) = if exponent > 0 {
             let padded = format!("{fraction}{zeros}");
             let (up, rest) = padded.split_at(zeros.len());
