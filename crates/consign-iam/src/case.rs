@@ -114,6 +114,26 @@ const FIELDS: [&str; 18] = [
     "restrict_public_buckets",
 ];
 
+/// The fields of a grant that are read, and those of `ListGrants` that are not. A misspelled
+/// constraint would be none.
+const GRANT_FIELDS: [&str; 15] = [
+    "GranteePrincipal",
+    "grantee_principal",
+    "grantee",
+    "Operations",
+    "operations",
+    "Constraints",
+    "constraints",
+    "KeyId",
+    "GrantId",
+    "Name",
+    "CreationDate",
+    "RetiringPrincipal",
+    "IssuingAccount",
+    "GranteeServicePrincipal",
+    "RetiringServicePrincipal",
+];
+
 impl Case {
     /// Reads a case.
     ///
@@ -147,10 +167,7 @@ impl Case {
                 .iter()
                 .map(|value| reader.grant(value))
                 .collect::<Result<_, _>>()?,
-            restrict_public_buckets: matches!(
-                reader.find("restrict_public_buckets").map(|value| &value.kind),
-                Some(Kind::Bool(true))
-            ),
+            restrict_public_buckets: reader.flag("restrict_public_buckets")?,
             request,
         })
     }
@@ -285,6 +302,13 @@ impl<'a> Reader<'a> {
             Kind::Object(members) => members,
             _ => return Err(self.refuse(value, path, "a grant is an object")),
         };
+        for member in members {
+            let known = GRANT_FIELDS.contains(&member.name.as_str());
+            if let Some(near) = nearest(&member.name, GRANT_FIELDS.into_iter()).filter(|_| !known) {
+                let reason = format!("unknown field `{}`; did you mean `{near}`?", member.name);
+                return Err(Refusal::new(path, reason).at(self.text, member.offset));
+            }
+        }
         let find = |names: &[&str]| {
             members.iter().find(|m| names.contains(&m.name.as_str())).map(|member| &member.value)
         };
@@ -346,6 +370,19 @@ impl<'a> Reader<'a> {
                 value,
                 path,
                 &format!("expected an array, found {}", value.type_name()),
+            )),
+        }
+    }
+
+    /// A misread `"true"` would leave a public bucket open.
+    fn flag(&self, field: &str) -> Result<bool, Refusal> {
+        match self.find(field) {
+            None => Ok(false),
+            Some(Value { kind: Kind::Bool(value), .. }) => Ok(*value),
+            Some(value) => Err(self.refuse(
+                value,
+                field,
+                &format!("expected true or false, found {}", value.type_name()),
             )),
         }
     }
