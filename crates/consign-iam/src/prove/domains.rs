@@ -108,17 +108,37 @@ pub(crate) fn is_answered(key: &str) -> bool {
 /// Keys that AWS documents as lists (`ArrayOf…` in the service authorization reference). Any other
 /// key has at most one value.
 pub(crate) fn is_list(folded: &str) -> bool {
-    const LISTS: [&str; 10] = [
+    const LISTS: [&str; 30] = [
         "aws:tagkeys",
         "aws:principalorgpaths",
         "aws:principalservicenameslist",
         "aws:calledvia",
         "aws:resourceorgpaths",
         "aws:sourceorgpaths",
+        "aws:vpceorgpaths",
+        "iam:accountpropertynamespaces",
         "kms:encryptioncontextkeys",
         "kms:grantoperations",
+        "kms:resourcealiases",
+        "s3:inventoryaccessibleoptionalfields",
         "s3:requestobjecttagkeys",
+        "sts:identitytokenaudience",
+        "sts:requestcontextproviders",
         "sts:transitivetagkeys",
+        "cognito-identity.amazonaws.com:amr",
+        "saml:cn",
+        "saml:eduorghomepageuri",
+        "saml:eduorgidentityauthnpolicyuri",
+        "saml:eduorglegalname",
+        "saml:eduorgsuperioruri",
+        "saml:eduorgwhitepagesuri",
+        "saml:edupersonaffiliation",
+        "saml:edupersonassurance",
+        "saml:edupersonentitlement",
+        "saml:edupersonnickname",
+        "saml:edupersonorgunitdn",
+        "saml:edupersonscopedaffiliation",
+        "saml:edupersontargetedid",
     ];
     LISTS.contains(&folded)
 }
@@ -142,4 +162,49 @@ pub(crate) fn written(glob: &Glob) -> String {
         Element::Many => '*',
     };
     glob.elements().into_iter().map(character).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::is_list;
+
+    fn lists(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                let is_array = members.get("type").and_then(Value::as_str);
+                if let (Some(key), Some(true)) =
+                    (members.get("key"), is_array.map(|name| name.starts_with("ArrayOf")))
+                {
+                    found.push(key.as_str().unwrap().to_ascii_lowercase());
+                }
+                members.values().for_each(|member| lists(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| lists(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_reference_that_is_a_list_is_one_here() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../shared/data/service-authorization");
+        let Ok(files) = folder.read_dir() else {
+            eprintln!("SKIPPED lists: {} is not there", folder.display());
+            return;
+        };
+        let mut found = Vec::new();
+        for file in files {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            lists(&serde_json::from_str(&text).unwrap(), &mut found);
+        }
+        assert!(found.len() >= 20, "{found:?}");
+        let missing: Vec<&String> = found.iter().filter(|key| !is_list(key)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }
