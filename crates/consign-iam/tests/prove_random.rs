@@ -7,11 +7,14 @@ use consign_iam::prove::{
     Callers, Claim, Domain, Expectation, Identity, Region, Set, Values, Verdict, World, check,
     prove,
 };
-use consign_iam::{Context, Policies, Policy, PolicyKind, Principal, Request, evaluate};
+use consign_iam::{
+    Constraint, Context, Grant, Policies, Policy, PolicyKind, Principal, Request, evaluate,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const A: &str = "111111111111";
+const KEY: &str = "arn:aws:kms:eu-west-1:111111111111:key/k";
 
 fn one_of(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(choices).prop_map(str::to_owned)
@@ -84,10 +87,20 @@ fn condition() -> impl Strategy<Value = (String, String, Vec<String>)> {
     prop_oneof![texts, lists, arns, accounts, typed, addresses, flags]
 }
 
-fn statement(principals: bool) -> impl Strategy<Value = Value> {
-    let action = one_of(&["s3:*", "s3:GetObject", "s3:Put*", "*", "kms:Decrypt", "kms:*"]);
-    let resource = one_of(&["*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/a*", "arn:aws:s3:::b"]);
-    let principal = one_of(&[
+fn principals() -> impl Strategy<Value = (bool, Vec<String>)> {
+    let one = prop::collection::vec(named(), 1..2);
+    // A caller escapes when all of its forms are listed.
+    let forms = Just(vec![
+        A.to_owned(),
+        "arn:aws:iam::111111111111:user/ann".to_owned(),
+        "arn:aws:iam::111111111111:role/r".to_owned(),
+        "arn:aws:sts::111111111111:assumed-role/r/named".to_owned(),
+    ]);
+    (prop::bool::weighted(0.2), prop_oneof![3 => one, 1 => forms])
+}
+
+fn named() -> impl Strategy<Value = String> {
+    one_of(&[
         "*",
         "111111111111",
         "arn:aws:iam::111111111111:user/ann",
@@ -95,7 +108,13 @@ fn statement(principals: bool) -> impl Strategy<Value = Value> {
         "arn:aws:sts::111111111111:assumed-role/r/named",
         "222222222222",
         "arn:aws:iam::222222222222:user/bob",
-    ]);
+    ])
+}
+
+fn statement(principals: bool) -> impl Strategy<Value = Value> {
+    let action = one_of(&["s3:*", "s3:GetObject", "s3:Put*", "*", "kms:Decrypt", "kms:*"]);
+    let resource = one_of(&["*", "arn:aws:s3:::b/*", "arn:aws:s3:::b/a*", "arn:aws:s3:::b"]);
+    let principal = self::principals();
     let conditions = prop::collection::vec(condition(), 0..3);
     let bits = (prop::bool::weighted(0.4), prop::bool::weighted(0.15), prop::bool::weighted(0.15));
     (action, resource, principal, conditions, bits).prop_map(
@@ -104,7 +123,9 @@ fn statement(principals: bool) -> impl Strategy<Value = Value> {
             statement[if not_action { "NotAction" } else { "Action" }] = json!(action);
             statement[if not_resource { "NotResource" } else { "Resource" }] = json!(resource);
             if principals {
-                statement["Principal"] = json!({ "AWS": principal });
+                // Only a Deny may have `NotPrincipal`.
+                let element = if deny && principal.0 { "NotPrincipal" } else { "Principal" };
+                statement[element] = json!({ "AWS": principal.1 });
             }
             for (operator, key, values) in conditions {
                 statement["Condition"][operator.as_str()][key.as_str()] = json!(values);
@@ -112,6 +133,42 @@ fn statement(principals: bool) -> impl Strategy<Value = Value> {
             statement
         },
     )
+}
+
+/// A resource control policy only denies, and everybody.
+fn fence() -> impl Strategy<Value = Policy> {
+    prop::collection::vec(statement(false), 1..3).prop_map(|mut statements| {
+        for statement in &mut statements {
+            statement["Effect"] = json!("Deny");
+            statement["Principal"] = json!("*");
+            if let Some(actions) = statement.as_object_mut().unwrap().remove("NotAction") {
+                statement["Action"] = actions;
+            }
+        }
+        let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        Policy::parse_as(PolicyKind::ResourceControl, &text).unwrap()
+    })
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let grantee = one_of(&[
+        "arn:aws:iam::111111111111:user/ann",
+        "arn:aws:iam::111111111111:role/r",
+        "arn:aws:sts::111111111111:assumed-role/r/named",
+        "222222222222",
+        "arn:aws:iam::222222222222:user/bob",
+        "logs.amazonaws.com",
+    ]);
+    let operations = prop::collection::vec(one_of(&["Decrypt", "Encrypt"]), 1..3);
+    let pairs = [("team".to_owned(), "a".to_owned())];
+    let constraint = prop::sample::select(vec![
+        Constraint::None,
+        Constraint::EncryptionContextEquals(pairs.clone().into()),
+        Constraint::EncryptionContextSubset(pairs.into()),
+    ]);
+    (grantee, operations, constraint).prop_map(|(grantee, operations, constraint)| {
+        Grant::new(&grantee, operations, constraint).unwrap()
+    })
 }
 
 fn document(principals: bool) -> impl Strategy<Value = Policy> {
@@ -128,11 +185,34 @@ struct Scene {
     identity: Option<Vec<Policy>>,
     boundary: Option<Policy>,
     scps: Vec<Vec<Policy>>,
+    outer: Outer,
     restrict: bool,
     callers: usize,
     actions: Vec<&'static str>,
     prefix: usize,
     expect: Expectation,
+}
+
+/// What stands around, and the grants of the key.
+#[derive(Clone, Debug)]
+struct Outer {
+    rcps: Vec<Vec<Policy>>,
+    endpoint: Vec<Policy>,
+    session: Vec<Policy>,
+    grants: Vec<Grant>,
+}
+
+fn outer() -> impl Strategy<Value = Outer> {
+    let rcps = prop::collection::vec(prop::collection::vec(fence(), 1..2), 0..2);
+    let endpoint = prop::option::weighted(0.3, document(true));
+    let session = prop::option::weighted(0.3, document(false));
+    let grants = prop::collection::vec(grant(), 0..3);
+    (rcps, endpoint, session, grants).prop_map(|(rcps, endpoint, session, grants)| Outer {
+        rcps,
+        endpoint: endpoint.into_iter().collect(),
+        session: session.into_iter().collect(),
+        grants,
+    })
 }
 
 fn scene() -> impl Strategy<Value = Scene> {
@@ -151,7 +231,7 @@ fn scene() -> impl Strategy<Value = Scene> {
         resource,
         identity,
         boundary,
-        scps,
+        (scps, outer()),
         prop::bool::weighted(0.2),
         0..6_usize,
         actions,
@@ -159,12 +239,23 @@ fn scene() -> impl Strategy<Value = Scene> {
         any::<bool>(),
     )
         .prop_map(
-            |(resource, identity, boundary, scps, restrict, callers, actions, prefix, never)| {
+            |(
+                resource,
+                identity,
+                boundary,
+                (scps, outer),
+                restrict,
+                callers,
+                actions,
+                prefix,
+                never,
+            )| {
                 Scene {
                     resource,
                     identity,
                     boundary,
                     scps,
+                    outer,
                     restrict,
                     callers,
                     actions,
@@ -200,13 +291,16 @@ impl Scene {
                 resource: &self.resource,
                 boundary: self.boundary.as_ref(),
                 scps: &self.scps,
+                session: &self.outer.session,
+                rcps: &self.outer.rcps,
+                endpoint: &self.outer.endpoint,
+                grants: &self.outer.grants,
                 restrict_public_buckets: self.restrict,
-                ..World::default()
             },
             region: Region {
                 callers,
                 actions: Set::of(self.actions.iter().copied()),
-                resource: Set::of(["arn:aws:s3:::b/*", "arn:aws:s3:::b"]),
+                resource: Set::of(["arn:aws:s3:::b/*", "arn:aws:s3:::b", KEY]),
                 resource_account: A.into(),
                 context: vec![("s3:prefix".into(), prefix)],
             },
@@ -265,7 +359,7 @@ impl Scene {
         let mut requests = Vec::new();
         for caller in self.callers() {
             for action in &actions {
-                for resource in ["arn:aws:s3:::b/a1", "arn:aws:s3:::b"] {
+                for resource in ["arn:aws:s3:::b/a1", "arn:aws:s3:::b", KEY] {
                     for prefix in prefixes {
                         for tags in [none, &["a"], &["c"], &["a", "b"], &["c", "b"]] {
                             for numbers in [None, Some("1"), Some("5"), Some("7"), Some("y")] {
@@ -285,6 +379,12 @@ impl Scene {
                                             "aws:PrincipalTag/team",
                                             if number == "7" { "a" } else { "q" },
                                         );
+                                    }
+                                    if number != "y" {
+                                        context.insert("kms:EncryptionContext:team", "a");
+                                    }
+                                    if number == "7" {
+                                        context.insert("kms:EncryptionContext:more", "b");
                                     }
                                     context.insert(
                                         "aws:SourceIp",
@@ -323,8 +423,11 @@ proptest! {
             resource: &scene.resource,
             boundary: scene.boundary.as_ref(),
             scps: &scene.scps,
+            session: &scene.outer.session,
+            rcps: &scene.outer.rcps,
+            endpoint: &scene.outer.endpoint,
+            grants: &scene.outer.grants,
             restrict_public_buckets: scene.restrict,
-            ..Policies::default()
         };
         let expected = scene.expect == Expectation::Always;
         let broken = scene.requests().into_iter().find(|r| evaluate(r, &policies).is_allowed() != expected);
