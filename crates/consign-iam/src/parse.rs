@@ -475,16 +475,25 @@ fn is_action_pattern(text: &str) -> bool {
     name_ok && (service_ok || text == "*:*")
 }
 
-/// `*`, or an ARN of six fields; a wildcard may stand for several of them.
+/// `*`, or an ARN of six fields, the partition and the service filled; a wildcard may stand for
+/// several of them.
 fn is_resource_pattern(text: &str) -> bool {
-    text == "*"
-        || (text.starts_with("arn:") && (text.splitn(6, ':').count() == 6 || text.contains('*')))
+    if text == "*" {
+        return true;
+    }
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let &["arn", ref named @ ..] = fields.as_slice() else { return false };
+    let is_partition = |name: &&str| name.starts_with("aws") || name.contains(['*', '?', '$']);
+    named.first().is_none_or(is_partition)
+        && named.get(1).is_none_or(|service| !service.is_empty())
+        && (named.len() == 5 || text.contains('*'))
+        && !text.chars().any(char::is_control)
 }
 
 fn is_condition_key(name: &str) -> bool {
     let named =
         name.split_once(':').is_some_and(|(prefix, key)| !prefix.is_empty() && !key.is_empty());
-    named && !name.chars().any(char::is_control)
+    named && !name.chars().any(|c| c.is_control()) && name.trim() == name
 }
 
 fn aws_principal(text: &str) -> Option<Named> {

@@ -65,6 +65,14 @@ fn elements_are_checked() {
     refused(json!({ "Resource": [] }), "lists no resource");
     refused(json!({ "Resource": "bucket/*" }), "neither an ARN");
     refused(json!({ "Resource": "arn:aws:s3" }), "neither an ARN");
+    for arn in ["arn:::::", "arn:aws::::b", "arn:x:s3:::b/*", "arn:aws:s3:::b\n", "arns:aws:s3:::b"]
+    {
+        refused(json!({ "Resource": arn }), "neither an ARN");
+    }
+    for arn in ["arn:aws-cn:s3:::b", "arn:*:s3:::b", "arn:aws:s3:::b/a b", "arn:*", "arn:aws:s3:*"]
+    {
+        refused(json!({ "Resource": arn }), "accepted");
+    }
     refused(json!({ "NotResource": "*" }), "exclude each other");
     refused(json!({ "Resource": "arn:aws:s3:::b/${aws:username" }), "policy variable");
     refused(json!({ "Resource": "arn:aws:s3:::b/${aws:username, x}" }), "policy variable");
@@ -116,6 +124,7 @@ fn conditions_are_checked() {
     refused(condition("Null", "aws:x", json!("maybe")), "true or false");
     refused(condition("Null", "aws:x", json!(true)), "accepted");
     refused(condition("StringEquals", "username", json!("1")), "service:key");
+    refused(condition("StringEquals", " aws:x", json!("1")), "service:key");
     refused(condition("StringEquals", "aws:x", json!(null)), "found null");
     refused(condition("StringEquals", "aws:x", json!({ "a": 1 })), "found an object");
     refused(condition("StringEquals", "aws:x", json!([["a"]])), "found an array");
