@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use consign_iam::prove::{
-    Callers, Certificate, Claim, Counterexample, Domain, Expectation, Node, Place, Region, Set,
-    Values, Verdict, World, check, prove,
+    Atom, Callers, Certificate, Claim, Counterexample, Domain, Expectation, Node, Place, Region,
+    Set, Values, Verdict, World, check, prove,
 };
 use consign_iam::{Constraint, Grant, Policy, PolicyKind, Principal};
 
@@ -288,6 +288,53 @@ fn damaged(node: &Node) -> Vec<Node> {
         wrong.extend(damaged(fails).iter().map(|fails| split(atom, holds, fails)));
     }
     wrong
+}
+
+#[test]
+fn a_certificate_whose_atoms_are_renamed_is_refused() {
+    let Some(policy) = bucket("bucket-in.json") else { return };
+    let (claim, certificate) = a_proof(&policy);
+    let used = serde_json::to_string(&certificate.cases).unwrap();
+    let mut tried = 0;
+    for number in 0..certificate.atoms.len() {
+        if !used.contains(&format!("\"atom\":{number},")) {
+            continue;
+        }
+        let renames: [fn(&mut Atom); 4] = [
+            |atom| atom.on.push('x'),
+            |atom| atom.test.push('x'),
+            |atom| atom.values.push("x".to_owned()),
+            |atom| atom.variables = !atom.variables,
+        ];
+        for rename in renames {
+            let mut copy = certificate.clone();
+            rename(&mut copy.atoms[number]);
+            assert!(check(&claim, &copy).is_err(), "{:?}", copy.atoms[number]);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 4, "{tried}");
+}
+
+#[test]
+fn a_certificate_is_refused_for_other_documents() {
+    let Some(policy) = bucket("bucket-in.json") else { return };
+    let Some(other) = bucket("bucket-out.json") else { return };
+    let (claim, certificate) = a_proof(&policy);
+    let unguarded =
+        without("bucket-in.json", PolicyKind::Resource, &["DenyReadsByOthers"]).unwrap();
+    let mut lacking = 0;
+    for resource in [&[][..], &[other], &[unguarded]] {
+        let world = World { resource, ..claim.world };
+        let swapped = Claim { world, ..claim.clone() };
+        let checked = check(&swapped, &certificate);
+        // Other documents may have the property too; what is wrong is to certify one that lacks it.
+        if matches!(prove(&swapped), Verdict::Fails(_)) {
+            assert!(checked.is_err());
+            lacking += 1;
+        }
+    }
+    assert!(lacking >= 2, "{lacking}");
 }
 
 #[test]
