@@ -58,6 +58,7 @@ mod language;
 mod layers;
 mod search;
 mod smt2;
+mod steps;
 mod theory;
 mod world;
 
