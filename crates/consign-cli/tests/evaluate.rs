@@ -120,6 +120,8 @@ fn lines_that_are_no_cases_are_refused_and_the_run_goes_on() {
         assert_eq!(answer["line"], index + 1, "{answer}");
         assert!(!answer["because"].as_str().unwrap().is_empty(), "{answer}");
     }
+    // All but the three that are objects.
+    assert!(both(&output).contains("5 lines are no JSON objects, the first is line 1"));
     assert!(answers[5]["because"].as_str().unwrap().contains("did you mean `principal`?"));
     for answer in &answers[hostile..] {
         assert_eq!(answer["held"], true, "{answer}");

@@ -1,116 +1,23 @@
 //! Plans carried out on the local cloud, which enforces what they write, and every party's
 //! requests judged by S3's answers.
 
+#[path = "support/place.rs"]
+mod place;
 mod support;
 
-use consign_cloud::iam::CreateRole;
+use consign_cloud::ErrorKind as CloudErrorKind;
 use consign_cloud::kms::CreateKey;
 use consign_cloud::s3::bucket::CreateBucket;
 use consign_cloud::s3::{GetObject, ListRequest, PutObject};
-use consign_cloud::sts::AssumeRole;
-use consign_cloud::{Cloud, Credentials, ErrorKind as CloudErrorKind, Settings};
-use consign_local::{Account, Running, ServeOptions, SystemClock};
 use consign_provision::plan::Action;
 use consign_provision::prove::Documents;
 use consign_provision::{
     Applied, Desired, Error, ErrorKind, Hands, Keys, Plan, Step, apply, observe, plan,
     plan_destroy, prove,
 };
+use place::Place;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use support::{ROLES, desired, hub, lane, party, roles_to_make, users_in_one_account};
-use tempfile::TempDir;
-
-const ACCOUNTS: [&str; 3] = ["111111111111", "222222222222", "222222222223"];
-
-struct Place {
-    running: Running,
-    _root: TempDir,
-}
-
-impl Place {
-    async fn start() -> Place {
-        let root = TempDir::new().expect("a folder");
-        let running = consign_local::start(ServeOptions {
-            root: root.path().join("cloud"),
-            listen: "127.0.0.1:0".parse().expect("an address"),
-            http: None,
-            region: "eu-west-1".to_owned(),
-            accounts: ACCOUNTS.map(|id| Account { id: id.to_owned() }).into(),
-            principals: Vec::new(),
-            clock: Arc::new(SystemClock),
-            observer: None,
-        });
-        Place { running: running.await.expect("the local cloud"), _root: root }
-    }
-
-    async fn cloud(&self, credentials: Credentials) -> Cloud {
-        let settings = Settings {
-            endpoint: Some(self.running.endpoint().to_owned()),
-            region: Some("eu-west-1".to_owned()),
-            ca_bundle: Some(self.running.ca_path()),
-            explicit_credentials: Some(credentials),
-            ..Settings::default()
-        };
-        Cloud::connect(&settings).await.expect("a client")
-    }
-
-    async fn admin(&self, account: &str) -> Cloud {
-        let found = self.running.admin_credentials(account).expect("an administrator");
-        let (id, secret) = (found.access_key_id.clone(), found.secret_access_key.to_string());
-        self.cloud(Credentials::new(id, secret, None)).await
-    }
-
-    async fn hands(&self) -> Hands {
-        let mut hands = Hands::none();
-        for account in ACCOUNTS {
-            let cloud = self.admin(account).await;
-            let id = consign_model::AccountId::parse(account).expect("an account");
-            hands = hands.with(id, cloud);
-        }
-        hands
-    }
-
-    /// Makes the roles of `desired`, which their account's administrators may assume.
-    async fn make_roles(&self, desired: &Desired) {
-        for party in desired.parties.values().filter(|party| !party.can_be_made()) {
-            let trust = format!(
-                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"AWS":"arn:aws:iam::{}:root"}}}}]}}"#,
-                party.account
-            );
-            let create = CreateRole {
-                path: party.principal.path().to_owned(),
-                name: party.principal.name().to_owned(),
-                trust_policy: trust,
-                ..CreateRole::default()
-            };
-            let admin = self.admin(party.account.as_ref()).await;
-            admin.iam().create_role(&create).await.expect("a role");
-        }
-    }
-
-    /// A client that signs as the party.
-    async fn party(&self, desired: &Desired, name: &str) -> Cloud {
-        let party = &desired.parties[&party(name)];
-        let admin = self.admin(party.account.as_ref()).await;
-        let credentials = if party.is_user() {
-            admin.iam().create_access_key(party.principal.name()).await.expect("a key")
-        } else {
-            let trust = party.trust.as_ref();
-            let assume = AssumeRole {
-                role_arn: party.arn.clone(),
-                session_name: "test".to_owned(),
-                external_id: trust.and_then(|trust| trust.external_id.clone()),
-                ..AssumeRole::default()
-            };
-            // Whoever the trust names, in whichever account that is.
-            let account = trust.and_then(|trust| trust.principal_arn.split(':').nth(4));
-            let admin = self.admin(account.unwrap_or(party.account.as_ref())).await;
-            admin.sts().assume_role(&assume).await.expect("a session").credentials
-        };
-        self.cloud(credentials).await
-    }
-}
+use support::{ROLES, desired, hub, lane, roles_to_make, users_in_one_account};
 
 async fn planned(desired: &Desired, hands: &Hands) -> Plan {
     let observed = observe(desired, hands).await.expect("an observation");

@@ -1,18 +1,19 @@
 //! The policy that `permissions` prints is enough, and without any one action of it something
 //! fails: tried on the local cloud, as a user who holds it and nothing else.
 
+use consign_cloud::Cloud;
 use consign_cloud::iam::Holder;
-use consign_cloud::{Cloud, Credentials, Settings};
-use consign_local::{Account, Running, ServeOptions, SystemClock};
 use consign_provision::plan::Action;
 use consign_provision::{
     Desired, Error, Hands, Keys, Plan, Step, apply, observe, permissions, plan, plan_destroy,
 };
+use place::Place;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use support::desired;
 
+#[path = "support/place.rs"]
+mod place;
 mod support;
 
 const ACCOUNT: &str = "111111111111";
@@ -39,34 +40,21 @@ to = ["globex"]
     )
 }
 
-struct Place {
-    running: Running,
+/// A place with somebody in it who may deploy and nothing else.
+struct Site {
+    place: Place,
     admin: Cloud,
     deployer: Cloud,
-    _root: tempfile::TempDir,
 }
 
-impl Place {
-    async fn start() -> Place {
-        let root = tempfile::TempDir::new().expect("a folder");
-        let running = consign_local::start(ServeOptions {
-            root: root.path().join("cloud"),
-            listen: "127.0.0.1:0".parse().expect("an address"),
-            http: None,
-            region: "eu-west-1".to_owned(),
-            accounts: [ACCOUNT, OTHER].map(|id| Account { id: id.to_owned() }).into(),
-            principals: Vec::new(),
-            clock: Arc::new(SystemClock),
-            observer: None,
-        });
-        let running = running.await.expect("the local cloud");
-        let found = running.admin_credentials(ACCOUNT).expect("an administrator");
-        let (id, secret) = (found.access_key_id.clone(), found.secret_access_key.to_string());
-        let admin = connect(&running, Credentials::new(id, secret, None)).await;
+impl Site {
+    async fn start() -> Site {
+        let place = Place::start().await;
+        let admin = place.admin(ACCOUNT).await;
         admin.iam().create_user("/", "deployer", &BTreeMap::new()).await.expect("a user");
         let key = admin.iam().create_access_key("deployer").await.expect("a key");
-        let deployer = connect(&running, key).await;
-        Place { running, admin, deployer, _root: root }
+        let deployer = place.cloud(key).await;
+        Site { place, admin, deployer }
     }
 
     async fn allow(&self, policy: &str) {
@@ -117,17 +105,6 @@ impl Place {
     }
 }
 
-async fn connect(running: &Running, credentials: Credentials) -> Cloud {
-    let settings = Settings {
-        endpoint: Some(running.endpoint().to_owned()),
-        region: Some("eu-west-1".to_owned()),
-        ca_bundle: Some(running.ca_path()),
-        explicit_credentials: Some(credentials),
-        ..Settings::default()
-    };
-    Cloud::connect(&settings).await.expect("a client")
-}
-
 /// Carries out a plan, or its steps before number `stop`.
 async fn carry_out(
     plan: &Plan,
@@ -151,13 +128,13 @@ async fn carry_out(
 
 #[tokio::test]
 async fn the_printed_policy_is_enough_and_nothing_in_it_is_idle() {
-    let place = Place::start().await;
+    let site = Site::start().await;
     let desired = desired(&text(ACCOUNT));
     let account = consign_model::AccountId::parse(ACCOUNT).expect("an account");
     let policy = permissions(&desired, &account).expect("a policy").to_json();
-    let hands = place.hands(&place.deployer);
-    place.allow(&policy).await;
-    if let Err(error) = place.everything(&hands).await {
+    let hands = site.hands(&site.deployer);
+    site.allow(&policy).await;
+    if let Err(error) = site.everything(&hands).await {
         panic!(
             "not enough: {error}: {:?}",
             std::error::Error::source(&error).map(ToString::to_string)
@@ -173,17 +150,17 @@ async fn the_printed_policy_is_enough_and_nothing_in_it_is_idle() {
             let mut less = document.clone();
             let actions = less["Statement"][at]["Action"].as_array_mut().expect("actions");
             actions.retain(|it| it != action);
-            place.allow(&less.to_string()).await;
-            if place.everything(&hands).await.is_ok() {
+            site.allow(&less.to_string()).await;
+            if site.everything(&hands).await.is_ok() {
                 idle.push(action.to_string());
             }
-            place.clean().await;
+            site.clean().await;
             tried += 1;
         }
     }
     println!("{tried} actions, each taken away once; {} characters", policy.len());
     assert!(idle.is_empty(), "nothing fails without {idle:?}");
-    place.running.shutdown().await;
+    site.place.running.shutdown().await;
 }
 
 #[test]

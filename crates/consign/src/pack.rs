@@ -5,7 +5,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::survey::Found;
-use consign_model::Digest;
+use consign_model::{Digest, RelativePath};
 use consign_seal::age::{MAX_HEADER_BYTES, NONCE_BYTES, sealed_payload_bytes};
 use consign_transfer::{Buffer, Buffers};
 use std::io::{Cursor, Read, Write};
@@ -26,7 +26,8 @@ pub(crate) fn pack<'a>(
     files: impl Iterator<Item = &'a Found> + Clone,
     buffers: &Buffers,
 ) -> Result<Pack> {
-    let room = sealed_payload_bytes(archive_bytes_max(files.clone())) + HEADER_BYTES_MAX;
+    let entries = files.clone().map(|file| (file.size, &file.path));
+    let room = sealed_payload_bytes(packed_bytes_max(entries)) + HEADER_BYTES_MAX;
     let room = usize::try_from(room).map_err(|_| Error::new(ErrorKind::Bug, "a pack too large"))?;
     let mut buffer = buffers.take(room);
     let zstd = zstd::Encoder::new(Cursor::new(&mut *buffer), ZSTD_LEVEL).map_err(in_memory)?;
@@ -48,14 +49,21 @@ pub(crate) fn pack<'a>(
 /// The longest header that a receiver reads, and the nonce behind it.
 const HEADER_BYTES_MAX: u64 = (MAX_HEADER_BYTES + NONCE_BYTES) as u64;
 
-/// More than the archive can have, even where nothing compresses. What is not written to costs
-/// nothing.
-fn archive_bytes_max<'a>(files: impl Iterator<Item = &'a Found>) -> u64 {
-    // An entry: a header, content and padding, and twice a block more for a long name.
-    let entry = |file: &Found| file.size + 3 * 512 + 512 + file.path.as_str().len() as u64;
-    let tar: u64 = files.map(entry).sum::<u64>() + (10 << 10);
-    // zstd stores in blocks of 128 KiB what does not compress, with 3 bytes each.
-    tar + tar / (32 << 10) + (1 << 10)
+/// The most that an archive of files of such sizes and paths can have: for each a header, its content
+/// and padding, and twice a block more for a long name; and room for the blocks at the end, which
+/// writers round up.
+pub(crate) fn archive_bytes_max<'a>(files: impl Iterator<Item = (u64, &'a RelativePath)>) -> u64 {
+    let entry = |(size, path): (u64, &RelativePath)| {
+        size.saturating_add(4 * 512).saturating_add(path.as_str().len() as u64)
+    };
+    files.map(entry).fold(64 << 10, u64::saturating_add)
+}
+
+/// The same when compressed: zstd stores what does not compress in blocks of 128 KiB, with 3 bytes
+/// for each and some for the frame.
+fn packed_bytes_max<'a>(files: impl Iterator<Item = (u64, &'a RelativePath)>) -> u64 {
+    let archive = archive_bytes_max(files);
+    archive.saturating_add(archive / (32 << 10)).saturating_add(1 << 10)
 }
 
 /// Reads a file that must not change meanwhile.
@@ -110,7 +118,7 @@ mod tests {
         }
         let found = survey([dir.path()]).expect("a survey");
         let (archive, digests) = packed(&found, &Buffers::new(0));
-        let room = archive_bytes_max(found.files.iter());
+        let room = packed_bytes_max(found.files.iter().map(|file| (file.size, &file.path)));
         assert!(digests.len() == 300 && archive.len() as u64 <= room, "{} {room}", archive.len());
     }
 

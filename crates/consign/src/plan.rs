@@ -11,8 +11,7 @@ pub(crate) const SMALL_FILE_BYTES: u64 = 1 << 20;
 
 /// A pack is closed before its content exceeds this. Far less than a receiver must accept: small
 /// enough to have several at once in memory on both sides, large enough that requests cost little.
-/// 8 MiB was no faster.
-pub(crate) const PACK_FILL_BYTES: u64 = 4 << 20;
+const PACK_FILL_BYTES: u64 = 4 << 20;
 
 /// One object to make.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -170,7 +170,11 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 }
 
 fn damaged(path: &Path) -> Error {
-    Error::new(ErrorKind::State, format!("the state in {} is damaged", path.display()))
+    let message = format!("the state in {} is damaged", path.display());
+    Error::new(ErrorKind::State, message).hinting(
+        "restore the file from a copy, or move it away to begin anew: nothing that was delivered is \
+         lost, but files may be sent once more and receivers are told of a new chain",
+    )
 }
 
 fn open_private(path: &Path, flags: OFlags) -> Result<File> {

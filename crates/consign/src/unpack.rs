@@ -5,6 +5,7 @@
 //! manifest bounds how much is decompressed, whatever the archive says.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::pack::archive_bytes_max;
 use consign_model::{Digest, ManifestFile, ObjectName};
 use std::io::Read;
 use tar::EntryType;
@@ -29,7 +30,8 @@ pub(crate) fn unpack(
     let bad = |why: &str| Error::new(ErrorKind::Content, format!("the pack {object} {why}"));
     let mut zstd = zstd::Decoder::new(archive).map_err(|e| bad("cannot be read").because(e))?;
     zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|e| bad("cannot be read").because(e))?;
-    let mut tar = tar::Archive::new(zstd.take(archive_bytes_max(files)));
+    let largest = archive_bytes_max(files.iter().map(|file| (file.size, &file.path)));
+    let mut tar = tar::Archive::new(zstd.take(largest));
     let mut entries = tar.entries().map_err(|e| bad("is not an archive").because(e))?.raw(true);
     for file in files {
         let mut name = None;
@@ -60,15 +62,6 @@ pub(crate) fn unpack(
         None => Ok(()),
         Some(_) => Err(bad("holds more than the manifest lists")),
     }
-}
-
-/// The most that an archive of these files can have: a header and padding each, a long name each,
-/// and the two blocks at the end, which writers round up to 10 KiB.
-fn archive_bytes_max(files: &[&ManifestFile]) -> u64 {
-    let entry = |file: &&ManifestFile| {
-        file.size.saturating_add(2048).saturating_add(file.path.as_str().len() as u64)
-    };
-    files.iter().map(entry).fold(64 << 10, u64::saturating_add)
 }
 
 fn long_name(entry: &mut impl Read) -> std::io::Result<Vec<u8>> {

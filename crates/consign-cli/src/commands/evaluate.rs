@@ -60,10 +60,14 @@ struct Tally {
     expected: usize,
     /// Where expectations did not hold.
     failed: Vec<String>,
+    /// Which lines could not even be asked what they expect.
+    unreadable: Vec<String>,
 }
 
 impl Tally {
-    fn add(&mut self, answer: &Answer<'_>) {
+    fn add(&mut self, answer: &Answer<'_>, line: &[u8]) {
+        let file = answer.file.map(|file| format!("{file}, ")).unwrap_or_default();
+        let place = format!("{file}line {}", answer.line);
         match answer.outcome.decision.as_str() {
             "allow" => self.allowed += 1,
             "refused" => self.refused += 1,
@@ -71,19 +75,30 @@ impl Tally {
         }
         self.expected += usize::from(answer.outcome.held.is_some());
         if answer.outcome.held == Some(false) {
-            let file = answer.file.map(|file| format!("{file}, ")).unwrap_or_default();
-            self.failed.push(format!("{file}line {}", answer.line));
+            self.failed.push(place);
+        } else if answer.outcome.decision == "refused"
+            && serde_json::from_slice::<serde_json::Map<_, _>>(line).is_err()
+        {
+            self.unreadable.push(place);
         }
     }
 
     fn words(&self) -> String {
-        let Tally { allowed, denied, refused, expected, failed } = self;
+        let Tally { allowed, denied, refused, expected, failed, .. } = self;
         let cases = allowed + denied + refused;
         let held = expected - failed.len();
-        format!(
+        let mut words = format!(
             "{cases} cases: {allowed} allowed, {denied} denied, {refused} refused; \
              {held} of {expected} expectations held"
-        )
+        );
+        if let Some(first) = self.unreadable.first() {
+            let lines = self.unreadable.len();
+            words += &format!(
+                "\nwarning: {lines} lines are no JSON objects, the first is {first}; what they \
+                 expect was not tested"
+            );
+        }
+        words
     }
 }
 
@@ -114,7 +129,7 @@ fn answer(
             }
         };
         let answer = Answer { file, line, outcome };
-        tally.add(&answer);
+        tally.add(&answer, &bytes);
         serde_json::to_writer(&mut *output, &answer).map_err(|e| cannot_write(e.into()))?;
         output.write_all(b"\n").map_err(cannot_write)?;
     }

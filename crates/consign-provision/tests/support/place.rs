@@ -1,4 +1,4 @@
-//! A local cloud of two accounts in a fresh folder, and clients that sign as anybody in it.
+//! A local cloud of three accounts in a fresh folder, and clients that sign as anybody in it.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use consign_cloud::iam::CreateRole;
@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-pub const ACCOUNTS: [&str; 2] = ["111111111111", "222222222222"];
+pub const ACCOUNTS: [&str; 3] = ["111111111111", "222222222222", "222222222223"];
 
 pub struct Place {
     pub running: Running,
@@ -63,9 +63,9 @@ impl Place {
         hands
     }
 
-    /// Makes the roles of `desired`, which their account's administrators may assume.
+    /// Makes the roles that `apply` does not, for their account's administrators to assume.
     pub async fn make_roles(&self, desired: &Desired) {
-        for party in desired.parties.values().filter(|party| !party.is_user()) {
+        for party in desired.parties.values().filter(|party| !party.can_be_made()) {
             let create = CreateRole {
                 path: party.principal.path().to_owned(),
                 name: party.principal.name().to_owned(),
@@ -99,11 +99,16 @@ impl Place {
         if party.is_user() {
             admin.iam().create_access_key(party.principal.name()).await.expect("a key")
         } else {
+            let trust = party.trust.as_ref();
             let assume = AssumeRole {
                 role_arn: party.arn.clone(),
                 session_name: "test".to_owned(),
+                external_id: trust.and_then(|trust| trust.external_id.clone()),
                 ..AssumeRole::default()
             };
+            // Whoever the trust names, in whichever account that is.
+            let account = trust.and_then(|trust| trust.principal_arn.split(':').nth(4));
+            let admin = self.admin(account.unwrap_or(party.account.as_ref())).await;
             admin.sts().assume_role(&assume).await.expect("a session").credentials
         }
     }
