@@ -9,12 +9,22 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The bytes are not an age file at all.
+    /// The bytes are not in any sealed format that is known here.
     NotSealed,
-    /// A well-formed age file, but none of the identities at hand is among its recipients.
+    /// Well-formed, but none of the keys at hand is among those it was sealed for.
     NotForYou,
-    /// A well-formed age file sealed with a passphrase, which is not supported.
+    /// Sealed with a passphrase, and none is at hand.
     NeedsPassphrase,
+    /// A passphrase that does not open it.
+    WrongPassphrase,
+    /// An old form that is not safe any more, opened only where the caller asks for it.
+    Weak,
+    /// A key that has expired.
+    ExpiredKey,
+    /// A key whose owner or a designated party has revoked it.
+    RevokedKey,
+    /// Sealed for another context (exchange, lane, object) than the one it was met in.
+    WrongContext,
     /// The end is missing. What there is of it is as it was sealed.
     Truncated,
     /// The last piece does not authenticate: it was cut short or changed, and without knowing
@@ -30,7 +40,7 @@ pub enum ErrorKind {
     Header,
     /// The ASCII armor around the file breaks the rules of the format.
     Armor,
-    /// A later version of the age format.
+    /// A later version of the format.
     UnsupportedVersion,
     /// A key, recipient or identity that cannot be read, or must not be used.
     BadKey,

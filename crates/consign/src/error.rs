@@ -148,12 +148,15 @@ impl From<consign_seal::Error> for Error {
     fn from(error: consign_seal::Error) -> Error {
         use consign_seal::ErrorKind as Seal;
         let kind = match error.kind() {
-            Seal::NotForYou | Seal::NeedsPassphrase => ErrorKind::NotForUs,
+            Seal::NotForYou | Seal::NeedsPassphrase | Seal::WrongPassphrase => ErrorKind::NotForUs,
             Seal::MalformedSignature
             | Seal::BadSignature
             | Seal::WrongSigner
             | Seal::WrongNamespace => ErrorKind::Signature,
-            Seal::BadKey | Seal::UnsupportedKey => ErrorKind::Configuration,
+            Seal::BadKey | Seal::UnsupportedKey | Seal::ExpiredKey | Seal::RevokedKey => {
+                ErrorKind::Configuration
+            }
+            Seal::WrongContext => ErrorKind::Misaddressed,
             Seal::Usage | Seal::Internal => ErrorKind::Bug,
             _ => ErrorKind::Damaged,
         };
