@@ -3,7 +3,11 @@
 //! What exists already answers [`ErrorKind::Conflict`]; what is not there reads as `None`, and
 //! counts as deleted when it is to be deleted, so that every step can be repeated.
 
+mod authorization;
+
 use std::collections::BTreeMap;
+
+pub use authorization::AuthorizedIdentity;
 
 use aws_sdk_iam::types as sdk;
 use percent_encoding::percent_decode_str;

@@ -9,10 +9,13 @@ mod place;
 mod support;
 
 use consign_cloud::elsewhere::{ExternalFinding, ObjectEvents, Trail};
+use consign_cloud::iam::AuthorizedIdentity;
 use consign_cloud::kms::GrantEntry;
-use consign_cloud::s3::bucket::{Ownership, PublicAccessBlock};
+use consign_cloud::s3::bucket::{CreateBucket, Ownership, PublicAccessBlock};
 use consign_cloud::s3::inspect::{AccessLog, Notification, ObjectLock};
-use consign_provision::audit::{self, Fact, Facts, Finding, LogTarget, Verdict};
+use consign_provision::audit::{
+    self, Demands, Fact, Facts, Finding, LockDemand, LogTarget, Verdict,
+};
 use consign_provision::{Desired, Hands};
 use place::{Place, trust};
 use serde_json::{Value, json};
@@ -46,7 +49,7 @@ impl Applied {
     }
 
     async fn audit(&self) -> Vec<Finding> {
-        audit::audit(Some(&self.desired), &self.facts().await)
+        audit::audit(Some(&self.desired), &self.facts().await, &Demands::default())
     }
 
     async fn policy(&self) -> Value {
@@ -80,7 +83,8 @@ impl Applied {
     async fn expect_after(&self, control: &str, verdict: Verdict, change: impl Fn(&mut Facts)) {
         let mut facts = self.facts().await;
         change(&mut facts);
-        self.expect(&audit::audit(Some(&self.desired), &facts), control, verdict);
+        let demands = Demands::default();
+        self.expect(&audit::audit(Some(&self.desired), &facts, &demands), control, verdict);
     }
 }
 
@@ -335,10 +339,18 @@ async fn key_facts_that_the_local_cloud_has_not() {
 #[tokio::test]
 async fn doors_beside_the_policies_fail() {
     let world = Applied::new().await;
-    let no_points = |facts: &mut Facts| bucket(facts).access_points = Fact::Is(Vec::new());
+    let no_points = |facts: &mut Facts| {
+        let none = || Fact::Is(Vec::new());
+        let bucket = bucket(facts);
+        bucket.access_points = none();
+        bucket.multi_region_access_points = none();
+        bucket.access_grants = none();
+    };
     world.expect_after("X22", Verdict::Pass, no_points).await;
     let other = || vec!["arn:aws:s3:::copies".to_owned()];
-    let doors: [fn(&mut audit::BucketFacts, Vec<String>); 5] = [
+    let doors: [fn(&mut audit::BucketFacts, Vec<String>); 7] = [
+        |it, other| it.multi_region_access_points = Fact::Is(other),
+        |it, other| it.access_grants = Fact::Is(other),
         |it, _| it.website = Fact::Is(true),
         |it, other| it.cors = Fact::Is(other),
         |it, other| it.replication = Fact::Is(other),
@@ -361,6 +373,41 @@ async fn doors_beside_the_policies_fail() {
         bucket(facts).object_lock = Fact::Is(Some(ObjectLock { mode, days: Some(30) }));
     };
     world.expect_after("X13", Verdict::Pass, locked).await;
+    let mut facts = world.facts().await;
+    locked(&mut facts);
+    for (compliance, days, expected) in
+        [(true, 30, Verdict::Pass), (false, 7, Verdict::Pass), (true, 31, Verdict::Fail)]
+    {
+        let demands = Demands { object_lock: Some(LockDemand { compliance, days }) };
+        world.expect(&audit::audit(Some(&world.desired), &facts, &demands), "X13", expected);
+    }
+}
+
+#[tokio::test]
+async fn administrators_are_named_by_what_they_can_do() {
+    let world = Applied::new().await;
+    let of = |name: &str, policy: &str, boundary: Option<&str>| {
+        let (policies, boundary) = (vec![policy.to_owned()], boundary.map(str::to_owned));
+        AuthorizedIdentity { arn: format!("arn:aws:iam::111111111111:{name}"), policies, boundary }
+    };
+    let allow = |what: &str| {
+        json!({ "Statement": { "Effect": "Allow", "Action": what, "Resource": "*" } }).to_string()
+    };
+    let (all, reads, key) = (allow("*"), allow("s3:Get*"), allow("kms:PutKeyPolicy"));
+    let mut facts = world.facts().await;
+    facts.accounts[0].identities = Fact::Is(vec![
+        of("user/root-like", &all, None),
+        of("user/bounded", &all, Some(&reads)),
+        of("role/reader", &reads, None),
+        of("role/keys", &key, None),
+        of("role/strange", "{", None),
+    ]);
+    let findings = audit::audit(Some(&world.desired), &facts, &Demands::default());
+    let found = world.verdict(&findings, "X08");
+    assert_eq!(found.verdict, Verdict::Pass, "{}", found.fact);
+    let said = "2 of 5 users and roles of 111111111111 can: user/root-like, role/keys; \
+                not decided: role/strange";
+    assert!(found.fact.ends_with(said), "{}", found.fact);
 }
 
 #[tokio::test]
@@ -455,7 +502,7 @@ async fn records_are_judged_by_what_they_cover() {
     // On the account.
     let mut facts = world.facts().await;
     let verdict = |facts: &Facts, control: &str| {
-        let findings = audit::audit(Some(&world.desired), facts);
+        let findings = audit::audit(Some(&world.desired), facts, &Demands::default());
         let about = |it: &&Finding| it.control == control && it.resource.starts_with("account");
         findings.iter().find(about).expect(control).verdict
     };
@@ -492,10 +539,8 @@ async fn roles_must_not_trust_strangers() {
         let policy = trust(principal, condition);
         admin.iam().put_trust_policy("acme-transfer", &policy).await.expect("a trust policy");
         let findings = world.audit().await;
-        let found = findings
-            .iter()
-            .find(|it| it.control == "X21" && it.resource.ends_with("acme-transfer"));
-        let found = found.expect("a finding");
+        let about = |it: &&Finding| it.control == "X21" && it.resource.ends_with("acme-transfer");
+        let found = findings.iter().find(about).expect("a finding");
         assert_eq!(found.verdict, verdict, "{policy}: {}", found.fact);
     }
 }
@@ -506,30 +551,29 @@ async fn an_account_without_credentials_is_not_looked_at() {
     let account = consign_model::AccountId::parse("222222222222").expect("an account");
     let partner = Hands::none().with(account, world.place.admin("222222222222").await);
     let facts = audit::read(&world.desired, &partner).await;
-    let findings = audit::audit(Some(&world.desired), &facts);
-    let ours: Vec<_> = findings.iter().filter(|it| it.resource.starts_with("s3://")).collect();
-    assert!(!ours.is_empty());
-    assert!(ours.iter().all(|it| it.verdict == Verdict::NotLookedAt), "{ours:?}");
+    let findings = audit::audit(Some(&world.desired), &facts, &Demands::default());
+    let mut ours = findings.iter().filter(|it| it.resource.starts_with("s3://")).peekable();
+    assert!(ours.peek().is_some());
+    assert!(ours.all(|it| it.verdict == Verdict::NotLookedAt), "{findings:?}");
 }
 
 #[tokio::test]
 async fn a_bucket_outside_the_exchange_is_audited_as_far_as_it_goes() {
     let world = Applied::new().await;
     let facts = audit::read_bucket(&world.bucket(), &world.admin().await).await.expect("facts");
-    let findings = audit::audit(None, &facts);
-    let verdict =
-        |control: &str| findings.iter().find(|it| it.control == control).map(|it| it.verdict);
+    let findings = audit::audit(None, &facts, &Demands::default());
+    let of = |control: &str| findings.iter().find(|it| it.control == control);
+    let verdict = |control: &str| of(control).map(|it| it.verdict);
     for control in ["X02", "X03", "X04", "X05", "X11", "X14", "X20", "X23"] {
         assert_eq!(verdict(control), Some(Verdict::Pass), "{control}");
     }
     assert_eq!(verdict("X06"), Some(Verdict::NotLookedAt));
     assert_eq!(verdict("X07"), None);
-    let bare =
-        consign_cloud::s3::bucket::CreateBucket { bucket: "bare".to_owned(), ..Default::default() };
+    let bare = CreateBucket { bucket: "bare".to_owned(), ..CreateBucket::default() };
     world.admin().await.s3().create_bucket(&bare).await.expect("a bucket");
     let facts = audit::read_bucket("bare", &world.admin().await).await.expect("facts");
-    let findings = audit::audit(None, &facts);
-    let failed: Vec<_> = findings.iter().filter(|it| it.verdict == Verdict::Fail).collect();
+    let mut failed = audit::audit(None, &facts, &Demands::default());
+    failed.retain(|it| it.verdict == Verdict::Fail);
     for control in ["X04", "X05", "X11", "X14", "X20"] {
         let finding = failed.iter().find(|it| it.control == control).expect(control);
         let fix = finding.fix.as_deref().expect("a fix");

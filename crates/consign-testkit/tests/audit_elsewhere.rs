@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use consign_cloud::{Cloud, Credentials, Settings};
-use consign_provision::audit::{self, Fact, Facts, Finding, Verdict};
+use consign_provision::audit::{self, Demands, Fact, Facts, Finding, Verdict};
 use consign_testkit::judges;
 
 /// Everything that is a door or a record, and a bucket without any of it.
@@ -56,6 +56,23 @@ if state == "made":
         {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key},
          "BucketKeyEnabled": True}]})
     control.create_access_point(AccountId=account, Name="side-door", Bucket="doors")
+    control.create_multi_region_access_point(AccountId=account, ClientToken="t", Details={
+        "Name": "wide-door", "Regions": [{"Bucket": "doors"}, {"Bucket": "copies"}]})
+    iam = client("iam")
+    iam.create_group(GroupName="keepers")
+    everything = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    managed = iam.create_policy(PolicyName="all", PolicyDocument=json.dumps(everything))
+    iam.attach_group_policy(GroupName="keepers", PolicyArn=managed["Policy"]["Arn"])
+    for user in ["keeper", "visitor"]:
+        iam.create_user(UserName=user)
+    iam.add_user_to_group(GroupName="keepers", UserName="keeper")
+    iam.put_user_policy(UserName="visitor", PolicyName="reads", PolicyDocument=json.dumps(
+        {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}))
+    iam.create_role(RoleName="owner", AssumeRolePolicyDocument=json.dumps(
+        {"Version": "2012-10-17", "Statement": []}))
+    iam.put_role_policy(RoleName="owner", PolicyName="all", PolicyDocument=json.dumps(everything))
     trail.create_trail(Name="all", S3BucketName="logs")
 else:
     control.put_public_access_block(AccountId=account, PublicAccessBlockConfiguration={
@@ -121,7 +138,7 @@ impl Drop for Moto {
 }
 
 fn verdict(facts: &Facts, control: &str) -> (Verdict, String) {
-    let findings = audit::audit(None, facts);
+    let findings = audit::audit(None, facts, &Demands::default());
     let of = |it: &&Finding| it.control == control;
     let found = findings.iter().find(of).unwrap_or_else(|| panic!("no finding of {control}"));
     (found.verdict, found.fact.clone())
@@ -140,6 +157,12 @@ async fn other_services_are_read_in_their_own_shapes() {
     assert_eq!(bucket.cors, Fact::Is(vec!["https://example.com".to_owned()]));
     assert_eq!(bucket.replication, Fact::Is(vec!["arn:aws:s3:::copies".to_owned()]));
     assert_eq!(bucket.access_points, Fact::Is(vec!["side-door".to_owned()]));
+    let wide = vec!["wide-door".to_owned()];
+    assert_eq!(bucket.multi_region_access_points, Fact::Is(wide));
+    let administrators = verdict(&facts, "X08");
+    assert_eq!(administrators.0, Verdict::Accepted, "{}", administrators.1);
+    let said = "2 of 3 users and roles of 123456789012 can: user/keeper, role/owner";
+    assert!(administrators.1.starts_with(said), "{}", administrators.1);
     let grants = bucket.key.as_ref().and_then(|key| key.grants.known()).expect("grants");
     assert_eq!(grants[0].grantee, "arn:aws:iam::999999999999:role/other");
     for (control, says) in [
@@ -149,7 +172,7 @@ async fn other_services_are_read_in_their_own_shapes() {
         ("X16", "does not record"),
         ("X17", "the service logging.s3.amazonaws.com may s3:PutObject"),
         ("X18", "may sqs:SendMessage"),
-        ("X22", "access points: side-door; replication to"),
+        ("X22", "access points: side-door; multi-Region access points: wide-door; replication to"),
         ("X25", "copied to arn:aws:s3:::copies"),
     ] {
         let (found, fact) = verdict(&facts, control);
@@ -161,7 +184,7 @@ async fn other_services_are_read_in_their_own_shapes() {
 
     moto.run(&python, "mended");
     let facts = audit::read_bucket("doors", &cloud).await.expect("facts");
-    let account = audit::audit(None, &facts);
+    let account = audit::audit(None, &facts, &Demands::default());
     let of_account = |control: &str| {
         let of = |it: &&Finding| it.control == control && it.resource.starts_with("account");
         account.iter().find(of).map(|it| (it.verdict, it.fact.clone())).expect("a finding")
@@ -173,8 +196,10 @@ async fn other_services_are_read_in_their_own_shapes() {
     assert_eq!(verdict(&facts, "X15").0, Verdict::Pass);
     let plain = audit::read_bucket("plain", &cloud).await.expect("facts");
     let (found, fact) = verdict(&plain, "X22");
-    // moto answers the list of inventories with something else, which is no "none".
+    // moto answers the list of inventories with something else, which is no "none", and has no
+    // Access Grants.
     assert_eq!(found, Verdict::NotLookedAt, "{fact}");
-    assert!(fact.starts_with("none seen, but inventory"), "{fact}");
+    assert!(fact.starts_with("none seen, but grants through Access Grants on:"), "{fact}");
+    assert!(fact.contains("; inventory to:"), "{fact}");
     assert_eq!(verdict(&plain, "X15").0, Verdict::Fail);
 }

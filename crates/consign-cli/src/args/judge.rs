@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use consign_provision::audit::LockDemand;
+
 use super::AdministratorArgs;
 
 /// Show who can do what on every lane, and whether that is what the exchange file declares
@@ -170,6 +172,9 @@ pub(crate) struct AuditArgs {
     /// exchange's own
     #[arg(long, value_name = "NAME")]
     pub(crate) bucket: Option<String>,
+    /// Ask for Object Lock with at least this default retention: governance:DAYS or compliance:DAYS
+    #[arg(long, value_name = "MODE:DAYS", value_parser = lock_demand)]
+    pub(crate) object_lock: Option<LockDemand>,
     /// Also write the findings as SARIF 2.1.0
     #[arg(long, value_name = "FILE")]
     pub(crate) sarif: Option<PathBuf>,
@@ -198,4 +203,18 @@ pub(crate) struct DoctorArgs {
         value_name = "COMMAND"
     )]
     pub(crate) command: Vec<String>,
+}
+
+fn lock_demand(text: &str) -> Result<LockDemand, String> {
+    let wanted = "a mode and days, such as governance:30 or compliance:365";
+    let (mode, days) = text.split_once(':').ok_or(wanted)?;
+    let compliance = match mode.to_ascii_lowercase().as_str() {
+        "compliance" => true,
+        "governance" => false,
+        _ => return Err(wanted.to_owned()),
+    };
+    match days.parse() {
+        Ok(days) if days > 0 => Ok(LockDemand { compliance, days }),
+        _ => Err(wanted.to_owned()),
+    }
 }

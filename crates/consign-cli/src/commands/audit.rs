@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use consign_cloud::Cloud;
 use consign_provision::Desired;
-use consign_provision::audit::{self, Finding, Verdict};
+use consign_provision::audit::{self, Demands, Finding, Verdict};
 
 use crate::args::AuditArgs;
 use crate::connect;
@@ -18,16 +18,17 @@ pub(crate) async fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
+    let demands = Demands { object_lock: args.object_lock.clone() };
     let findings = match &args.bucket {
         Some(bucket) => {
             let cloud = Cloud::connect(&connect::cloud_settings(settings, None)).await?;
-            audit::audit(None, &audit::read_bucket(bucket, &cloud).await?)
+            audit::audit(None, &audit::read_bucket(bucket, &cloud).await?, &demands)
         }
         None => {
             let exchange = settings.exchange()?;
             let hands = connect::administrators(settings, &args.administrators, &exchange).await?;
             let desired = Desired::of(&exchange)?;
-            audit::audit(Some(&desired), &audit::read(&desired, &hands).await)
+            audit::audit(Some(&desired), &audit::read(&desired, &hands).await, &demands)
         }
     };
     if let Some(path) = &args.sarif {

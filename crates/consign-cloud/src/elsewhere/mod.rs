@@ -3,7 +3,10 @@
 //! Start with [`Cloud::elsewhere`](crate::Cloud::elsewhere). One request per method, but for
 //! [`Elsewhere::trails`], which asks twice more for each trail.
 
+mod doors;
 mod signed;
+
+pub use doors::MalwarePlan;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -18,7 +21,7 @@ use crate::s3::bucket::PublicAccessBlock;
 use crate::settings::Timeouts;
 use signed::{Question, Sender, elements};
 
-/// S3 Control, CloudTrail, SQS and Access Analyzer, as far as an auditor asks them. Cheap to clone.
+/// S3 Control, CloudTrail, SQS, GuardDuty and Access Analyzer, as far as an auditor asks them. Cheap to clone.
 #[derive(Clone)]
 pub struct Elsewhere {
     sender: Sender,
@@ -257,15 +260,18 @@ impl Elsewhere {
 
     async fn control(&self, call: Call, account: &str, path: &str) -> Result<String, Error> {
         let aws = format!("https://{account}.s3-control.{}.amazonaws.com", self.sender.region);
-        let question = Question {
+        self.sender.ask(call, &self.control_question(&aws, account, path)).await
+    }
+
+    fn control_question(&self, aws: &str, account: &str, path: &str) -> Question {
+        Question {
             service: "s3",
-            origin: self.origin(&aws),
+            origin: self.origin(aws),
             method: "GET",
             path: path.to_owned(),
             headers: vec![("x-amz-account-id", account.to_owned())],
             ..Question::default()
-        };
-        self.sender.ask(call, &question).await
+        }
     }
 
     async fn cloudtrail(&self, call: Call, operation: &str, body: &Value) -> Result<Value, Error> {

@@ -1,7 +1,7 @@
 //! One signed request to a service that has no SDK crate here, and its answer as text.
 //!
-//! S3 Control, CloudTrail, SQS and Access Analyzer are asked seven questions between them, each a
-//! line of JSON or an empty body. Their SDK crates would cost about a minute of compilation each
+//! S3 Control, CloudTrail, SQS, GuardDuty and Access Analyzer are asked a dozen questions between
+//! them, each a line of JSON or an empty body. Their SDK crates would cost about a minute of compilation each
 //! for that (see docs/decisions/0007); the signature, the HTTP client and the credentials are those
 //! that every other request here uses.
 

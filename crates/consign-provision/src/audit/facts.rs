@@ -1,6 +1,7 @@
 //! Everything an audit reads, as plain data. Each fact is known or says why it is not.
 
-use consign_cloud::elsewhere::{ExternalFinding, Trail};
+use consign_cloud::elsewhere::{ExternalFinding, MalwarePlan, Trail};
+use consign_cloud::iam::AuthorizedIdentity;
 use consign_cloud::kms::{GrantEntry, KeyInfo};
 use consign_cloud::s3::bucket::{
     BucketEncryption, LifecycleRule, Ownership, PublicAccessBlock, Versioning,
@@ -104,6 +105,12 @@ pub struct BucketFacts {
     pub cors: Fact<Vec<String>>,
     /// Access points.
     pub access_points: Fact<Vec<String>>,
+    /// Multi-Region access points.
+    pub multi_region_access_points: Fact<Vec<String>>,
+    /// Locations of S3 Access Grants that cover it.
+    pub access_grants: Fact<Vec<String>>,
+    /// GuardDuty's plans for it.
+    pub malware_plans: Fact<Vec<MalwarePlan>>,
     /// Active findings of Access Analyzer about it.
     pub external_findings: Fact<Vec<ExternalFinding>>,
     /// The key that should encrypt its objects.
@@ -158,6 +165,8 @@ pub struct AccountFacts {
     pub trails: Fact<Vec<Trail>>,
     /// Analyzers of external access.
     pub analyzers: Fact<Vec<String>>,
+    /// Every user and role with its policies.
+    pub identities: Fact<Vec<AuthorizedIdentity>>,
 }
 
 /// A party's user or role.

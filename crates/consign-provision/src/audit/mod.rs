@@ -102,8 +102,25 @@ pub(crate) struct Control<T: ?Sized> {
     decide: fn(&T) -> Option<Says>,
 }
 
+/// What an auditor asks for beyond what every exchange needs.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// The least Object Lock by default; without it none is asked for.
+    pub object_lock: Option<LockDemand>,
+}
+
+/// The least default retention of a bucket with Object Lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockDemand {
+    /// Whether `GOVERNANCE`, which privileged users can lift, is not enough.
+    pub compliance: bool,
+    /// For how many days at least.
+    pub days: u32,
+}
+
 /// A bucket with all that the controls on it may ask.
 pub(crate) struct BucketScope<'a> {
+    demands: &'a Demands,
     desired: Option<&'a Desired>,
     lane: Option<&'a DesiredLane>,
     facts: &'a BucketFacts,
@@ -118,7 +135,7 @@ pub(crate) struct PrincipalScope<'a> {
 }
 
 /// Decides every control on every fact; worst first, then by control.
-pub fn audit(desired: Option<&Desired>, facts: &Facts) -> Vec<Finding> {
+pub fn audit(desired: Option<&Desired>, facts: &Facts, demands: &Demands) -> Vec<Finding> {
     let proof = match desired {
         None => Err("no exchange file declares who may do what".to_owned()),
         Some(desired) => {
@@ -132,8 +149,8 @@ pub fn audit(desired: Option<&Desired>, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for bucket in &facts.buckets {
         let lane = bucket.lane.as_ref().and_then(|name| desired?.lanes.get(name));
-        let scope =
-            BucketScope { desired, lane, facts: bucket, accounts: &facts.accounts, proof: &proof };
+        let accounts = &facts.accounts;
+        let scope = BucketScope { demands, desired, lane, facts: bucket, accounts, proof: &proof };
         let controls = match bucket.exists {
             Fact::Is(true) => controls::on_buckets(),
             Fact::Is(false) | Fact::Unknown(_) => controls::on_missing_buckets(),

@@ -87,11 +87,12 @@ async fn bucket(place: Place, with_key: Option<&DesiredLane>, cloud: &Cloud) -> 
         }),
         _ => None,
     };
+    let (elsewhere, owner) = (cloud.elsewhere(), place.owner.as_ref());
     let notifications = Fact::from(s3.get_notifications(name).await);
     let mut queues = Vec::new();
     for told in notifications.known().into_iter().flatten() {
         if told.target.contains(":sqs:") {
-            let policy = cloud.elsewhere().queue_policy(&told.target).await;
+            let policy = elsewhere.queue_policy(&told.target).await;
             queues.push((told.target.clone(), policy.into()));
         }
     }
@@ -115,7 +116,10 @@ async fn bucket(place: Place, with_key: Option<&DesiredLane>, cloud: &Cloud) -> 
         inventories: s3.get_inventories(name).await.into(),
         website: s3.is_website(name).await.into(),
         cors: s3.get_cors_origins(name).await.into(),
-        access_points: cloud.elsewhere().access_points(place.owner.as_ref(), name).await.into(),
+        access_points: elsewhere.access_points(owner, name).await.into(),
+        multi_region_access_points: elsewhere.multi_region_access_points(owner, name).await.into(),
+        access_grants: elsewhere.access_grants(owner, name).await.into(),
+        malware_plans: elsewhere.malware_plans(name).await.into(),
         external_findings: external_findings(name, cloud).await,
         key,
         lane: place.lane,
@@ -177,6 +181,7 @@ async fn account(account: &AccountId, cloud: &Cloud) -> AccountFacts {
         block: elsewhere.account_public_access_block(account.as_ref()).await.into(),
         trails: elsewhere.trails().await.into(),
         analyzers: elsewhere.analyzers().await.into(),
+        identities: cloud.iam().authorized_identities().await.into(),
     }
 }
 
@@ -246,6 +251,9 @@ fn hidden_bucket(place: Place, with_key: Option<&DesiredLane>) -> BucketFacts {
         website: Fact::Unknown(why.clone()),
         cors: Fact::Unknown(why.clone()),
         access_points: Fact::Unknown(why.clone()),
+        multi_region_access_points: Fact::Unknown(why.clone()),
+        access_grants: Fact::Unknown(why.clone()),
+        malware_plans: Fact::Unknown(why.clone()),
         external_findings: Fact::Unknown(why.clone()),
         key: with_key.map(|lane| KeyFacts {
             name: lane.key_alias.clone(),

@@ -1,12 +1,14 @@
 //! Controls on what policies mean, decided by evaluating them.
 
-use super::{BucketScope, Says, known, repair};
+use super::{BucketScope, Says, administrators, known, repair};
+use crate::audit::Fact;
 use crate::audit::adversary::{
     Adversary, Asked, Fixed, is, is_not, on, s3_requests, s3_requests_of_root,
 };
 use crate::matrix::Operation;
 use crate::policies::bucket::PRESIGNED_AGE_MS_MAX;
 use crate::prove::Cell;
+use consign_cloud::elsewhere::MalwarePlan;
 use consign_iam::prove::{Callers, Domain, Values};
 use consign_iam::{Policy, PolicyKind};
 
@@ -66,13 +68,17 @@ pub(super) fn x07(scope: &BucketScope<'_>) -> Option<Says> {
 }
 
 pub(super) fn x08(scope: &BucketScope<'_>) -> Option<Says> {
-    let lane = scope.lane?;
+    let who = administrators::sentence(scope);
+    let Some(lane) = scope.lane else {
+        return match who {
+            Ok(who) => Says::accepted(format!("{who}; no exchange file declares who should")),
+            Err(why) => Says::unseen(why),
+        };
+    };
     let mut says = cells(scope, |cell| cell.is_administration(lane))?;
     if says.verdict == crate::audit::Verdict::Pass {
-        says.fact.push_str(&format!(
-            "; which identities of {} are its administrators is not looked at",
-            lane.owner
-        ));
+        let who = who.unwrap_or_else(|why| format!("who that is was not looked at: {why}"));
+        says.fact.push_str(&format!("; {who}"));
     }
     Some(says)
 }
@@ -119,11 +125,26 @@ pub(super) fn x18(scope: &BucketScope<'_>) -> Option<Says> {
 }
 
 pub(super) fn x19(scope: &BucketScope<'_>) -> Option<Says> {
+    let plans = match &scope.facts.malware_plans {
+        Fact::Is(plans) if plans.is_empty() => "GuardDuty scans nothing here".to_owned(),
+        Fact::Is(plans) => {
+            let plan = |plan: &MalwarePlan| {
+                let state = if plan.active { "active" } else { "not active" };
+                let tags = if plan.tags { "its verdicts are tags" } else { "it sets no tags" };
+                format!("GuardDuty's plan {} is {state}, {tags}", plan.id)
+            };
+            plans.iter().map(plan).collect::<Vec<_>>().join("; ")
+        }
+        Fact::Unknown(why) => format!("whether GuardDuty scans was not looked at: {why}"),
+    };
+    if scope.lane.is_none() {
+        return Says::accepted(format!("{plans}; no exchange file declares a quarantine"));
+    }
     let says = cells(scope, |cell| cell.operation == Operation::ChangeTags)?;
     if says.verdict != crate::audit::Verdict::Pass {
         return Some(says);
     }
-    Says::accepted("nobody can change tags; the lane declares no quarantine")
+    Says::accepted(format!("nobody can change tags; the lane declares no quarantine; {plans}"))
 }
 
 pub(super) fn x20(scope: &BucketScope<'_>) -> Option<Says> {

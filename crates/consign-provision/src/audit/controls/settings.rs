@@ -115,13 +115,35 @@ const EXPIRY: &str = "aws s3api put-bucket-lifecycle-configuration --bucket BUCK
     \"AbortIncompleteMultipartUpload\":{\"DaysAfterInitiation\":1}}]}'";
 
 pub(super) fn x13(scope: &BucketScope<'_>) -> Option<Says> {
-    match known!(scope.facts.object_lock) {
-        None => Says::accepted("off: the exchange declares no lock, and expiry needs none"),
+    let lock = known!(scope.facts.object_lock);
+    let fact = match lock {
+        None => "off".to_owned(),
         Some(lock) => match (&lock.mode, lock.days) {
-            (Some(mode), Some(days)) => Says::pass(format!("{mode} for {days} days")),
-            _ => Says::accepted("on, without a default retention"),
+            (Some(mode), Some(days)) => format!("{mode} for {days} days"),
+            _ => "on, without a default retention".to_owned(),
         },
+    };
+    let found = lock.as_ref().and_then(|lock| Some((lock.mode.as_deref()?, lock.days?)));
+    let Some(demand) = &scope.demands.object_lock else {
+        return match found {
+            Some(_) => Says::pass(fact),
+            None => Says::accepted(format!("{fact}: no lock is asked for, and expiry needs none")),
+        };
+    };
+    let enough = found.is_some_and(|(mode, days)| {
+        let strict = mode == "COMPLIANCE" || (mode == "GOVERNANCE" && !demand.compliance);
+        strict && u32::try_from(days).is_ok_and(|days| days >= demand.days)
+    });
+    if enough {
+        return Says::pass(fact);
     }
+    let mode = if demand.compliance { "COMPLIANCE" } else { "GOVERNANCE" };
+    let fix = format!(
+        "aws s3api put-object-lock-configuration --bucket {} --object-lock-configuration \
+         '{{\"ObjectLockEnabled\":\"Enabled\",\"Rule\":{{\"DefaultRetention\":{{\"Mode\":\"{mode}\",\"Days\":{}}}}}}}'",
+        scope.facts.bucket, demand.days
+    );
+    Says::fail(format!("{fact}; asked for: {mode} for {} days", demand.days), fix)
 }
 
 pub(super) fn x14(scope: &BucketScope<'_>) -> Option<Says> {
@@ -182,6 +204,9 @@ pub(super) fn x22(scope: &BucketScope<'_>) -> Option<Says> {
     let facts = scope.facts;
     let (mut open, mut unseen) = (Vec::new(), Vec::new());
     listed(&facts.access_points, "access points", &mut open, &mut unseen);
+    let multi_region = &facts.multi_region_access_points;
+    listed(multi_region, "multi-Region access points", &mut open, &mut unseen);
+    listed(&facts.access_grants, "grants through Access Grants on", &mut open, &mut unseen);
     listed(&facts.replication, "replication to", &mut open, &mut unseen);
     listed(&facts.inventories, "inventory to", &mut open, &mut unseen);
     listed(&facts.cors, "web origins", &mut open, &mut unseen);
@@ -196,6 +221,16 @@ pub(super) fn x22(scope: &BucketScope<'_>) -> Option<Says> {
         "access" => {
             format!("aws s3control delete-access-point --account-id {} --name NAME", facts.owner)
         }
+        "multi-Region" => format!(
+            "aws s3control delete-multi-region-access-point --account-id {} --region us-west-2 \
+             --details Name=NAME",
+            facts.owner
+        ),
+        "grants" => format!(
+            "aws s3control list-access-grants --account-id {} --grant-scope 's3://{bucket}/*' \
+             (and delete-access-grant for each)",
+            facts.owner
+        ),
         "replication" => format!("aws s3api delete-bucket-replication --bucket {bucket}"),
         "inventory" => {
             format!("aws s3api delete-bucket-inventory-configuration --bucket {bucket} --id ID")
@@ -207,7 +242,7 @@ pub(super) fn x22(scope: &BucketScope<'_>) -> Option<Says> {
         (false, _) => Says::fail(open.join("; "), fix),
         (true, false) => Says::unseen(format!("none seen, but {}", unseen.join("; "))),
         (true, true) => {
-            Says::pass("no access points, replication, inventory, website or web origins")
+            Says::pass("no access points, grants, replication, inventory, website or web origins")
         }
     }
 }
