@@ -6,12 +6,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use consign_testkit::judges;
+use consign_testkit::moto::Moto;
 use support::{both, consign, succeed};
 
 /// A folder with an exchange file.
@@ -130,35 +130,6 @@ fn is_newer_action(found: &serde_json::Value) -> bool {
     let action = message.split('\'').nth(1).unwrap_or_default();
     found["Rule"]["Id"] == "W3037"
         && (action.ends_with("annotation") || action.ends_with("annotations"))
-}
-
-/// moto's server on a port of its own choice.
-struct Moto {
-    server: Child,
-    endpoint: String,
-}
-
-impl Moto {
-    fn start(tool: &Path, account: &str) -> Moto {
-        let mut command = judges::command(tool);
-        command.args(["--host", "127.0.0.1", "--port", "0"]).env("MOTO_ACCOUNT_ID", account);
-        let mut server = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        let said = |line: &String| line.contains("Running on http://");
-        let line = lines.by_ref().map(Result::unwrap).find(said).expect("moto says where it is");
-        let endpoint = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-        // Read on, or the server blocks on a full pipe.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Moto { server, endpoint: endpoint.to_owned() }
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // An error means that it is gone already.
-        let _gone = self.server.kill();
-        let _reaped = self.server.wait();
-    }
 }
 
 /// Where providers lie that need no download: Terraform's own folders and an unpacked mirror.

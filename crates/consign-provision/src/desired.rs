@@ -7,6 +7,7 @@
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
 use crate::policies::{Grants, bucket, identity, key, limits, trust};
+use crate::trust_order;
 use consign_model::{
     AccountId, AtRest, BucketName, Each, Exchange, ExchangeName, Lane, LaneName, Party, PartyName,
     Principal, PrincipalKind, Region, Trust, Writer,
@@ -177,6 +178,7 @@ impl Desired {
         };
         desired.check_distinct()?;
         desired.check_sizes()?;
+        trust_order::check(&desired)?;
         Ok(desired)
     }
 

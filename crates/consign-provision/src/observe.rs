@@ -13,6 +13,11 @@ use crate::observed::{
 use consign_cloud::iam::Holder;
 use consign_cloud::s3::bucket::{BucketAlgorithm, Ownership, PublicAccessBlock, Versioning};
 use consign_cloud::{Cloud, ErrorKind as CloudErrorKind, kms};
+use consign_model::AccountId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 /// The id of the one lifecycle rule that an exchange writes.
 pub(crate) const LIFECYCLE_RULE: &str = "consign";
@@ -24,12 +29,29 @@ pub(crate) const LIFECYCLE_RULE: &str = "consign";
 /// [`ErrorKind::Service`] when a service does not answer.
 pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error> {
     let mut observed = Observed::default();
-    for lane in desired.lanes.values() {
-        let seen = match hands.in_account(&lane.owner) {
-            Some(cloud) => observe_lane(lane, cloud).await?,
-            None => ObservedLane::default(),
-        };
-        observed.lanes.insert(lane.name.clone(), seen);
+    let keys = Arc::new(KeysByAccount::default());
+    let mut lanes = desired.lanes.values();
+    let mut looking = JoinSet::new();
+    loop {
+        while looking.len() < LANES_AT_ONCE
+            && let Some(lane) = lanes.next()
+        {
+            let Some(cloud) = hands.in_account(&lane.owner).cloned() else {
+                observed.lanes.insert(lane.name.clone(), ObservedLane::default());
+                continue;
+            };
+            let (lane, keys) = (lane.clone(), Arc::clone(&keys));
+            looking.spawn(async move {
+                let seen = observe_lane(&lane, &cloud, &keys).await?;
+                Ok::<_, Error>((lane.name, seen))
+            });
+        }
+        let Some(seen) = looking.join_next().await else { break };
+        let seen = seen.map_err(|error| {
+            Error::new(ErrorKind::Service, "a task of this program failed").with_source(error)
+        })?;
+        let (lane, seen) = seen?;
+        observed.lanes.insert(lane, seen);
     }
     let policy_name = desired.identity_policy_name();
     for party in desired.parties.values() {
@@ -39,11 +61,38 @@ pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error
         };
         observed.parties.insert(party.name.clone(), seen);
     }
+    observed.removed = removed_lanes(desired, hands).await?;
     Ok(observed)
 }
 
-async fn observe_lane(lane: &DesiredLane, cloud: &Cloud) -> Result<ObservedLane, Error> {
-    let key = if lane.has_key() { observe_key(lane, cloud).await? } else { Sight::Absent };
+/// Keys that the exchange once named and does not any more, in the accounts that own keys of it.
+async fn removed_lanes(desired: &Desired, hands: &Hands) -> Result<BTreeSet<String>, Error> {
+    let ours = format!("alias/consign/{}/", desired.exchange);
+    let keyed = || desired.lanes.values().filter(|lane| lane.has_key());
+    let declared: BTreeSet<&str> = keyed().map(|lane| lane.key_alias.as_str()).collect();
+    let owners: BTreeSet<&AccountId> = keyed().map(|lane| &lane.owner).collect();
+    let mut removed = BTreeSet::new();
+    for cloud in owners.into_iter().filter_map(|owner| hands.in_account(owner)) {
+        let aliases = cloud.kms().list_aliases(None).await;
+        let aliases = aliases.map_err(|error| unreadable("the names of keys", error))?;
+        let names = aliases.into_iter().map(|alias| alias.name);
+        removed.extend(
+            names.filter(|name| name.starts_with(&ours) && !declared.contains(name.as_str())),
+        );
+    }
+    Ok(removed)
+}
+
+/// Each lane is a dozen small requests; a hub has thousands of lanes. The services' own limits for
+/// such requests are some tens a second.
+const LANES_AT_ONCE: usize = 8;
+
+async fn observe_lane(
+    lane: &DesiredLane,
+    cloud: &Cloud,
+    keys: &KeysByAccount,
+) -> Result<ObservedLane, Error> {
+    let key = if lane.has_key() { observe_key(lane, cloud, keys).await? } else { Sight::Absent };
     Ok(ObservedLane { bucket: observe_bucket(lane, cloud).await?, key })
 }
 
@@ -105,14 +154,18 @@ fn our_lifecycle(rule: &consign_cloud::s3::bucket::LifecycleRule) -> Option<Life
     })
 }
 
-async fn observe_key(lane: &DesiredLane, cloud: &Cloud) -> Result<Sight<ObservedKey>, Error> {
+async fn observe_key(
+    lane: &DesiredLane,
+    cloud: &Cloud,
+    keys: &KeysByAccount,
+) -> Result<Sight<ObservedKey>, Error> {
     let kms = cloud.kms();
     let failed = |error| unreadable(&format!("key {}", lane.key_alias), error);
     let by_alias = kms.describe_key(&lane.key_alias).await.map_err(failed)?;
     let has_alias = by_alias.is_some();
     let found = match by_alias {
         Some(key) => Some(key),
-        None => nameless_key(lane, cloud).await.map_err(failed)?,
+        None => keys.nameless(lane, cloud).await.map_err(failed)?,
     };
     let Some(key) = found else { return Ok(Sight::Absent) };
     let state = match key.state {
@@ -131,27 +184,56 @@ async fn observe_key(lane: &DesiredLane, cloud: &Cloud) -> Result<Sight<Observed
     Ok(Sight::Present(ObservedKey { arn, tags, policy, rotates, state, has_alias }))
 }
 
-/// A key of this lane that has no alias: what remains when the answer to its creation was lost,
-/// or when somebody was stopped before naming it. Only looked for when the alias is not there,
-/// because it asks for the tags of every key of the account.
-async fn nameless_key(
-    lane: &DesiredLane,
-    cloud: &Cloud,
-) -> Result<Option<kms::KeyInfo>, consign_cloud::Error> {
-    let kms = cloud.kms();
-    for id in kms.list_keys().await? {
-        let Some(key) = kms.describe_key(&id).await? else { continue };
-        let usable = matches!(key.state, kms::KeyState::Enabled | kms::KeyState::Disabled);
+/// The keys of accounts, listed once for all lanes: there is a request for each key.
+#[derive(Default)]
+struct KeysByAccount {
+    usable: Mutex<BTreeMap<AccountId, Arc<[kms::KeyInfo]>>>,
+}
+
+impl KeysByAccount {
+    /// A key of this lane that has no alias: what remains when the answer to its creation was lost,
+    /// or when somebody was stopped before naming it. Only looked for when the alias is not there.
+    async fn nameless(
+        &self,
+        lane: &DesiredLane,
+        cloud: &Cloud,
+    ) -> Result<Option<kms::KeyInfo>, consign_cloud::Error> {
         // The description first: it comes with the key and spares a call for everybody else's.
-        if !usable || !key.customer_managed || key.description != lane.key_description() {
-            continue;
+        let described = lane.key_description();
+        for key in self.of(&lane.owner, cloud).await?.iter() {
+            if key.description == described
+                && ownership(&cloud.kms().key_tags(&key.arn).await?, &lane.tags())
+                    == TagOwnership::Ours
+            {
+                return Ok(Some(key.clone()));
+            }
         }
-        let tags = kms.key_tags(&key.arn).await?;
-        if ownership(&tags, &lane.tags()) == TagOwnership::Ours {
-            return Ok(Some(key));
-        }
+        Ok(None)
     }
-    Ok(None)
+
+    async fn of(
+        &self,
+        account: &AccountId,
+        cloud: &Cloud,
+    ) -> Result<Arc<[kms::KeyInfo]>, consign_cloud::Error> {
+        // Held while asking, so that the lanes that come meanwhile wait instead of asking too.
+        let mut known = self.usable.lock().await;
+        if let Some(keys) = known.get(account) {
+            return Ok(Arc::clone(keys));
+        }
+        let mut usable = Vec::new();
+        for id in cloud.kms().list_keys().await? {
+            let Some(key) = cloud.kms().describe_key(&id).await? else { continue };
+            if key.customer_managed
+                && matches!(key.state, kms::KeyState::Enabled | kms::KeyState::Disabled)
+            {
+                usable.push(key);
+            }
+        }
+        let usable: Arc<[kms::KeyInfo]> = usable.into();
+        known.insert(account.clone(), Arc::clone(&usable));
+        Ok(usable)
+    }
 }
 
 async fn observe_principal(

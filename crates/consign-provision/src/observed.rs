@@ -7,7 +7,7 @@ use crate::desired::{Desired, KeyArn, Keys, TAG_EXCHANGE, TAG_LANE};
 use crate::prove::Documents;
 use consign_model::{LaneName, PartyName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub struct Observed {
     pub lanes: BTreeMap<LaneName, ObservedLane>,
     /// Each party's principal.
     pub parties: BTreeMap<PartyName, Sight<ObservedPrincipal>>,
+    /// Names of keys of this exchange (`alias/consign/EXCHANGE/LANE`) whose lane is not in the file
+    /// any more.
+    #[serde(default)]
+    pub removed: BTreeSet<String>,
 }
 
 /// A lane's bucket and key.

@@ -92,7 +92,7 @@ const BUCKETS: &[&str] = &[
 ];
 
 // A key is tagged as it is made.
-const NEW_KEYS: &[&str] = &["kms:CreateKey", "kms:TagResource", "kms:ListKeys"];
+const NEW_KEYS: &[&str] = &["kms:CreateKey", "kms:TagResource", "kms:ListKeys", "kms:ListAliases"];
 
 const KEYS: &[&str] = &[
     "kms:DescribeKey",

@@ -54,6 +54,7 @@ pub fn plan_adopting(
     for lane in desired.lanes.values() {
         planner.dangling(lane);
     }
+    planner.removed();
     Ok(planner.finish(Purpose::Apply))
 }
 

@@ -6,22 +6,15 @@ use crate::document::same_meaning;
 use crate::observed::{ObservedPrincipal, Sight};
 use crate::plan::{Action, Change};
 use crate::planner::Planner;
+use crate::trust_order;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Planner<'_> {
     /// Principals are created before any policy names them, because AWS refuses a policy whose
-    /// principal does not exist; a role's trust policy is such a policy too, so those who trust
-    /// another party of the exchange come last.
+    /// principal does not exist; a role's trust policy is such a policy too.
     pub(crate) fn principals(&mut self) {
-        let desired = self.desired;
-        let arns: BTreeSet<&str> = desired.parties.values().map(|it| it.arn.as_str()).collect();
-        let trusts_another = |party: &DesiredParty| {
-            party.trust.as_ref().is_some_and(|it| arns.contains(it.principal_arn.as_str()))
-        };
-        let (later, first): (Vec<_>, Vec<_>) =
-            desired.parties.values().partition(|party| trusts_another(party));
-        for party in first.into_iter().chain(later) {
+        for party in trust_order::in_order(self.desired) {
             self.principal(party);
         }
     }
@@ -115,6 +108,20 @@ impl Planner<'_> {
                     lane.name
                 ));
             }
+        }
+    }
+}
+
+impl Planner<'_> {
+    /// A lane that was only taken out of the file is as open as before.
+    pub(crate) fn removed(&mut self) {
+        for alias in &self.observed.removed {
+            self.alarms.push(format!(
+                "{alias} is the key of a lane that the exchange file does not declare any more; what \
+                 was granted on that lane is still granted. Put the lane back and run `consign \
+                 destroy`, or close it at once: aws kms disable-key --key-id KEY_ID_OF_THE_ALIAS, \
+                 and take the alias away when its bucket is gone"
+            ));
         }
     }
 }

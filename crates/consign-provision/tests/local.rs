@@ -248,6 +248,22 @@ async fn destroying_refuses_while_objects_remain() {
     place.running.shutdown().await;
 }
 
+/// What was granted on a lane stays granted when the lane is only taken out of the file.
+#[tokio::test]
+async fn a_lane_that_left_the_file_raises_the_alarm() {
+    let place = Place::start().await;
+    let both = users_in_one_account();
+    let hands = place.hands().await;
+    let whole = desired(&both);
+    carry_out(&planned(&whole, &hands).await, &whole, &hands).await;
+    assert!(planned(&whole, &hands).await.alarms.is_empty());
+    let without = desired(&both[..both.find("[lane.from-client]").expect("a second lane")]);
+    let alarms = planned(&without, &hands).await.alarms;
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert!(alarms[0].contains("alias/consign/acme-globex/from-client"), "{alarms:?}");
+    place.running.shutdown().await;
+}
+
 #[tokio::test]
 async fn each_party_applies_its_half_with_its_own_hands() {
     let place = Place::start().await;

@@ -9,7 +9,7 @@ use consign_provision::plan::{Action, Purpose};
 use consign_provision::{Desired, ErrorKind, Plan, plan, plan_adopting, plan_destroy};
 use std::collections::BTreeSet;
 use support::{
-    ROLES, World, desired, empty_world, hub, lane, party, roles_to_make, world_with_roles,
+    ROLES, World, desired, empty_world, exchange, hub, lane, party, roles_to_make, world_with_roles,
 };
 
 fn applied(desired: &Desired) -> Observed {
@@ -62,6 +62,44 @@ fn a_role_that_trusts_a_party_comes_after_it() {
     let made: Vec<&str> = words(&whole).into_iter().take(2).collect();
     assert!(made[0].starts_with("create role/acme-transfer"), "{made:#?}");
     assert!(made[1].starts_with("create role/xfer/acme-ours"), "{made:#?}");
+}
+
+/// ann trusts bob, bob trusts carl: made in the order carl, bob, ann, whatever their names.
+#[test]
+fn roles_that_trust_each_other_in_a_chain_are_made_from_its_end() {
+    let chain = chain_of_trust("arn:aws:iam::111111111111:root");
+    let desired = Desired::of(&exchange(&chain)).expect("a chain");
+    let whole = plan(&desired, &empty_world(&desired)).expect("a plan");
+    let roles = whole.steps.iter().filter_map(|step| match &step.action {
+        Action::CreateRole { name, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    assert_eq!(roles.collect::<Vec<_>>(), ["carl", "bob", "ann"]);
+}
+
+#[test]
+fn roles_that_wait_for_each_other_are_refused() {
+    let circle = chain_of_trust("arn:aws:iam::111111111111:role/ann");
+    let error = Desired::of(&exchange(&circle)).expect_err("a circle");
+    assert_eq!(error.kind(), ErrorKind::Exchange);
+    assert!(error.to_string().contains("party `ann`"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("trust = ")), "{error}");
+}
+
+fn chain_of_trust(end: &str) -> String {
+    let party = |name: &str, trusts: &str| {
+        format!(
+            "[party.{name}]\naccount = \"111111111111\"\nprincipal = \"role/{name}\"\n\
+             trust = \"{trusts}\"\n"
+        )
+    };
+    let role = |name: &str| format!("arn:aws:iam::111111111111:role/{name}");
+    let parties = [party("ann", &role("bob")), party("bob", &role("carl")), party("carl", end)];
+    format!(
+        "version = 1\nexchange = \"chain\"\nregion = \"eu-west-1\"\n{}\
+         [lane.letters]\nfrom = \"ann\"\nto = [\"bob\", \"carl\"]\n",
+        parties.concat()
+    )
 }
 
 #[test]

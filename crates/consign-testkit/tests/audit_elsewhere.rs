@@ -4,14 +4,12 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_provision::audit::{self, Demands, Fact, Facts, Finding, Verdict};
 use consign_testkit::judges;
+use consign_testkit::moto::Moto;
 
 /// Everything that is a door or a record, and a bucket without any of it.
 const WORLD: &str = r#"
@@ -85,56 +83,21 @@ else:
         "DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::doors/"]}]}])
 "#;
 
-/// A moto server on a free port; dropping it kills the process.
-struct Moto {
-    process: Child,
-    endpoint: String,
+fn make(moto: &Moto, python: &Path, state: &str) {
+    let mut command = judges::command(python);
+    let output = command.args(["-c", WORLD, &moto.endpoint, state]).output();
+    let output = output.expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-impl Moto {
-    fn start(server: &Path) -> Moto {
-        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = held.local_addr().expect("an address").port();
-        drop(held);
-        let process = judges::command(server)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("moto_server starts");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(90), "moto was not ready in time");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Moto { process, endpoint: format!("http://{address}") }
-    }
-
-    fn run(&self, python: &Path, state: &str) {
-        let mut command = judges::command(python);
-        let output = command.args(["-c", WORLD, &self.endpoint, state]).output();
-        let output = output.expect("python runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    async fn cloud(&self) -> Cloud {
-        let settings = Settings {
-            endpoint: Some(self.endpoint.clone()),
-            region: Some("eu-west-1".to_owned()),
-            explicit_credentials: Some(Credentials::new("id", "secret", None)),
-            ..Settings::default()
-        };
-        Cloud::connect(&settings).await.expect("a client")
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // An error means that it is gone already.
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
-    }
+async fn cloud(moto: &Moto) -> Cloud {
+    let settings = Settings {
+        endpoint: Some(moto.endpoint.clone()),
+        region: Some("eu-west-1".to_owned()),
+        explicit_credentials: Some(Credentials::new("id", "secret", None)),
+        ..Settings::default()
+    };
+    Cloud::connect(&settings).await.expect("a client")
 }
 
 fn verdict(facts: &Facts, control: &str) -> (Verdict, String) {
@@ -148,9 +111,9 @@ fn verdict(facts: &Facts, control: &str) -> (Verdict, String) {
 async fn other_services_are_read_in_their_own_shapes() {
     let server = consign_testkit::require!("moto_server");
     let python = server.with_file_name("python");
-    let moto = Moto::start(&server);
-    moto.run(&python, "made");
-    let cloud = moto.cloud().await;
+    let moto = Moto::start(&server, "123456789012");
+    make(&moto, &python, "made");
+    let cloud = cloud(&moto).await;
     let facts = audit::read_bucket("doors", &cloud).await.expect("facts");
     let bucket = &facts.buckets[0];
     assert_eq!(bucket.website, Fact::Is(true));
@@ -182,7 +145,7 @@ async fn other_services_are_read_in_their_own_shapes() {
     // moto has no Access Analyzer.
     assert_eq!(verdict(&facts, "X26").0, Verdict::NotLookedAt);
 
-    moto.run(&python, "mended");
+    make(&moto, &python, "mended");
     let facts = audit::read_bucket("doors", &cloud).await.expect("facts");
     let account = audit::audit(None, &facts, &Demands::default());
     let of_account = |control: &str| {

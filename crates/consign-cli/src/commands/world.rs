@@ -2,7 +2,7 @@
 //! what is there.
 
 use consign_model::{AccountId, Exchange, PartyName};
-use consign_provision::{Desired, Hands, Keys, Observed, observe};
+use consign_provision::{Desired, Hands, Keys, Observed, check_told, observe};
 
 use crate::args::AdministratorArgs;
 use crate::connect;
@@ -38,6 +38,7 @@ impl World {
         told: Keys,
     ) -> Result<World, CommandError> {
         let desired = Desired::of(exchange)?;
+        check_told(&desired, &told)?;
         let observed = observe(&desired, &hands).await?.told(&told);
         Ok(World { desired, hands, told, observed })
     }

@@ -6,10 +6,11 @@
 //! appear when all of their parameters are given, because two accounts wait for each other:
 //! one for the other's user, the other for the one's key.
 
-use super::{Files, Marker, Part, key_arn_prefix, pretty, told};
+use super::{Files, Marker, Part, pretty, told};
 use crate::desired::{Desired, DesiredLane, DesiredParty, KEY_DELETION_DAYS, Keys};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
+use crate::keys_told::key_arn_prefix;
 use crate::observe::LIFECYCLE_RULE;
 use crate::planner::{encryption, lifecycle};
 use crate::policies::{Grants, bucket, key, letters_and_digits};

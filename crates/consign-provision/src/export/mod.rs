@@ -20,8 +20,10 @@ pub use policies::policies;
 pub use terraform::{Provider, terraform};
 
 use crate::desired::{Desired, DesiredLane, DesiredParty, KeyArn, Keys};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::keys_told::check_told;
 use crate::plan::hex;
+use crate::trust_order::Trust;
 use consign_model::{AccountId, LaneName};
 use serde::Serialize;
 use serde_json::Value;
@@ -84,7 +86,6 @@ impl<'a> Part<'a> {
         of: Option<&AccountId>,
     ) -> Result<Vec<Part<'a>>, Error> {
         check_told(desired, told)?;
-        check_trust(desired)?;
         let accounts = of.map_or_else(|| accounts(desired), |one| BTreeSet::from([one.clone()]));
         let part = |account| Part { desired, account, told, stand_ins: desired.planned_keys() };
         Ok(accounts.into_iter().map(part).filter(Part::needs_anything).collect())
@@ -123,7 +124,8 @@ impl<'a> Part<'a> {
 
     /// Whom this part must make before `party`'s role, whose trust policy names it.
     fn made_before(&self, party: &DesiredParty) -> Option<&'a DesiredParty> {
-        trusted_by(self.desired, party)
+        Trust::new(self.desired)
+            .trusted_by(party)
             .filter(|other| other.account == self.account && other.can_be_made())
     }
 
@@ -198,57 +200,6 @@ impl<'a> Part<'a> {
         }));
         notes
     }
-}
-
-/// Told keys end up in templates: they must be ARNs of keys that could be the lanes'.
-fn check_told(desired: &Desired, told: &Keys) -> Result<(), Error> {
-    for (name, arn) in told {
-        let Some(lane) = desired.lanes.get(name).filter(|lane| lane.has_key()) else {
-            let message = format!("a key is given for lane `{name}`, which has none");
-            return Err(Error::new(ErrorKind::Exchange, message)
-                .with_hint(format!("leave out --key {name}=…, or correct the lane's name")));
-        };
-        let id = arn.as_str().strip_prefix(&key_arn_prefix(lane));
-        let plain =
-            |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !id.is_some_and(plain) {
-            let message = format!("{arn} cannot be the key of lane `{name}`");
-            return Err(Error::new(ErrorKind::Exchange, message)
-                .with_hint(format!("--key {name}={}KEY-ID", key_arn_prefix(lane))));
-        }
-    }
-    Ok(())
-}
-
-/// The party whose principal may assume `party`'s role, if it is one of the exchange.
-fn trusted_by<'a>(desired: &'a Desired, party: &DesiredParty) -> Option<&'a DesiredParty> {
-    let trust = party.trust.as_ref()?;
-    desired.parties.values().find(|other| other.arn == trust.principal_arn)
-}
-
-/// AWS refuses a trust policy whose principal does not exist, so roles that trust each other in a
-/// circle cannot be made from nothing, in whatever order.
-fn check_trust(desired: &Desired) -> Result<(), Error> {
-    for party in desired.parties.values() {
-        // A party trusts one principal at most: who comes back to itself does so within as many
-        // steps as there are parties.
-        let trusted =
-            std::iter::successors(trusted_by(desired, party), |it| trusted_by(desired, it));
-        if trusted.take(desired.parties.len()).any(|other| other.name == party.name) {
-            let message = format!(
-                "the role of party `{}` may be assumed by itself, or by roles that it may assume: \
-                 none of them can be made first",
-                party.name
-            );
-            return Err(Error::new(ErrorKind::Exchange, message)
-                .with_hint(format!("in [party.{}], write trust = \"account\"", party.name)));
-        }
-    }
-    Ok(())
-}
-
-fn key_arn_prefix(lane: &DesiredLane) -> String {
-    format!("arn:aws:kms:{}:{}:key/", lane.region, lane.owner)
 }
 
 /// A told key's ARN, if it was told.

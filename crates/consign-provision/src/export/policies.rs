@@ -1,8 +1,9 @@
 //! The policies as plain documents, one file each, and `index.json`, which says what each is for.
 
-use super::{Files, Marker, check_told, pretty};
+use super::{Files, Marker, pretty};
 use crate::desired::{Desired, Keys};
 use crate::error::Error;
+use crate::keys_told::check_told;
 use consign_model::{AccountId, BucketName, LaneName, PartyName};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -5,10 +5,11 @@
 //! given. Every string of that syntax is a template, so `${` and `%{` of a policy are doubled
 //! before references are put in.
 
-use super::{Files, Marker, Part, key_arn_prefix, pretty, told};
+use super::{Files, Marker, Part, pretty, told};
 use crate::desired::{Desired, DesiredLane, DesiredParty, KEY_DELETION_DAYS, Keys};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
+use crate::keys_told::key_arn_prefix;
 use crate::observe::LIFECYCLE_RULE;
 use crate::planner::{encryption, lifecycle};
 use crate::policies::{Grants, bucket, key};

@@ -8,7 +8,7 @@ use consign_provision::observed::{
 };
 use consign_provision::plan::{Action, Step};
 use consign_provision::{Desired, KeyArn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Two accounts, roles, a bucket each way owned by the first: the shape of the research.
 pub const ROLES: &str = r#"
@@ -123,6 +123,7 @@ pub fn empty_world(desired: &Desired) -> Observed {
     Observed {
         lanes: desired.lanes.keys().map(|name| (name.clone(), absent())).collect(),
         parties: desired.parties.keys().map(|name| (name.clone(), Sight::Absent)).collect(),
+        removed: BTreeSet::new(),
     }
 }
 
