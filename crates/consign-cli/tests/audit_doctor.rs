@@ -84,6 +84,8 @@ fn the_doctor_says_why_the_aws_cli_is_denied() {
         "to-client",
     ]);
     assert!(page.contains("not visible") || page.contains("Not visible"), "{page}");
+    let source = "from profile acme: keys in the credentials or configuration file";
+    assert!(page.contains(source), "{page}");
     let errors = deployment.fail(
         4,
         &["doctor", "--as", "globex", "--profile", "acme", "send", "--lane", "from-client"],

@@ -11,6 +11,7 @@ pub use doors::MalwarePlan;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_types::date_time::{DateTime, Format};
@@ -43,6 +44,35 @@ pub struct CredentialsSeen {
     pub temporary: bool,
     /// Milliseconds since 1970 when they end, where their source knows.
     pub expires_ms: Option<i64>,
+    /// Where the SDK's default chain found them, in words, from the outermost to the innermost
+    /// (`a role assumed with`, `a profile's keys`); empty where it does not say.
+    pub found_in: Vec<&'static str>,
+}
+
+/// What the SDK notes of each step to credentials, for the person who has to find them.
+fn found_in(credentials: &aws_credential_types::Credentials) -> Vec<&'static str> {
+    use AwsCredentialFeature as From;
+    let steps = credentials.get_property::<Vec<From>>();
+    let words = steps.into_iter().flatten().filter_map(|step| match step {
+        From::CredentialsEnvVars => Some("environment variables"),
+        From::CredentialsProfile | From::CredentialsProfileSourceProfile => {
+            Some("keys in the credentials or configuration file")
+        }
+        From::CredentialsProfileNamedProvider => Some("the source that a profile names"),
+        From::CredentialsProfileProcess | From::CredentialsProcess => Some("a credential process"),
+        From::CredentialsProfileSso | From::CredentialsSso => Some("IAM Identity Center"),
+        From::CredentialsProfileLogin | From::CredentialsLogin => Some("aws login"),
+        From::CredentialsStsAssumeRole => Some("an assumed role"),
+        From::CredentialsEnvVarsStsWebIdToken
+        | From::CredentialsProfileStsWebIdToken
+        | From::CredentialsStsAssumeRoleWebId => Some("a role assumed with a web identity"),
+        From::CredentialsHttp => Some("the container's endpoint"),
+        From::CredentialsImds => Some("the instance's metadata service"),
+        _ => None,
+    });
+    let mut words: Vec<&'static str> = words.collect();
+    words.dedup();
+    words
 }
 
 /// A trail of CloudTrail.
@@ -121,6 +151,7 @@ impl Elsewhere {
         Ok(CredentialsSeen {
             access_key_id: found.access_key_id().to_owned(),
             temporary: found.session_token().is_some(),
+            found_in: found_in(&found),
             expires_ms: found.expiry().and_then(since_1970).and_then(millis),
         })
     }

@@ -91,7 +91,11 @@ pub(super) async fn credentials(patient: &Patient<'_>, diagnosis: &mut Diagnosis
     if found.expires_ms.is_some_and(|end| end <= patient.now_ms) {
         return expired(source, id);
     }
-    diagnosis.see(Layer::Credentials, format!("{kind} credentials {id} from {source}"));
+    let found_in = match found.found_in.as_slice() {
+        [] => String::new(),
+        steps => format!(": {}", steps.join(", ")),
+    };
+    diagnosis.see(Layer::Credentials, format!("{kind} credentials {id} from {source}{found_in}"));
     Ok(())
 }
 
