@@ -1,6 +1,6 @@
 //! The policy language, from `consign-iam`: the one place where this crate names that dependency.
 
 pub use consign_iam::{
-    Context, Decision, Effect, Layer, Policies, Policy, PolicyKind, Principal, Refusal, Request,
-    evaluate, is_public,
+    Context, Decision, Effect, Layer, Named, Policies, Policy, PolicyKind, Principal, Principals,
+    Refusal, Request, evaluate, is_public,
 };

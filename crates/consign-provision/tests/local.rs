@@ -17,7 +17,7 @@ use consign_provision::{
 };
 use place::Place;
 use std::ops::ControlFlow;
-use support::{ROLES, desired, hub, lane, roles_to_make, users_in_one_account};
+use support::{ROLES, desired, hub, lane, party, roles_to_make, users_in_one_account};
 
 async fn planned(desired: &Desired, hands: &Hands) -> Plan {
     let observed = observe(desired, hands).await.expect("an observation");
@@ -245,6 +245,26 @@ async fn destroying_refuses_while_objects_remain() {
     // Taken back, the letter is there as before.
     carry_out(&planned(&desired, &hands).await, &desired, &hands).await;
     globex.s3().get_object_bytes(&get(&bucket, "letter"), 100).await.expect("the letter");
+    place.running.shutdown().await;
+}
+
+/// AWS, and the local cloud, refuse a policy that names somebody who does not exist; what was made a
+/// moment ago is not known everywhere at once. So is a partner who comes a little later.
+#[tokio::test]
+async fn a_principal_that_is_not_known_yet_is_waited_for() {
+    let place = Place::start().await;
+    let desired = desired(ROLES);
+    let ours = Hands::of(place.admin("111111111111").await).await.expect("hands");
+    place.make_role(&desired.parties[&party("acme")]).await;
+    let first = planned(&desired, &ours).await;
+    let mut applying = std::pin::pin!(carry_out(&first, &desired, &ours));
+    let soon = tokio::time::sleep(std::time::Duration::from_millis(1500));
+    tokio::select! {
+        () = &mut applying => panic!("a policy was accepted that names nobody"),
+        () = soon => {}
+    }
+    place.make_role(&desired.parties[&party("globex")]).await;
+    applying.await;
     place.running.shutdown().await;
 }
 

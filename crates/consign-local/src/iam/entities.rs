@@ -21,7 +21,7 @@ pub(super) fn create_user(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
 pub(super) fn create_role(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
     let mut entity = draft(ask, Kind::Role)?;
     entity.role = Some(RolePart {
-        trust: read_trust(ask.form.required("AssumeRolePolicyDocument")?)?,
+        trust: read_trust(ask, ask.form.required("AssumeRolePolicyDocument")?)?,
         description: ask.form.get("Description").unwrap_or_default().to_owned(),
         max_session_seconds: read_max_session(ask.form)?.unwrap_or(3600),
     });
@@ -98,7 +98,7 @@ pub(super) fn update_role(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
 
 pub(super) fn update_trust(ask: &Ask<'_>) -> Result<Option<String>, ApiError> {
     let role = ask.target(Kind::Role)?;
-    let trust = read_trust(ask.form.required("PolicyDocument")?)?;
+    let trust = read_trust(ask, ask.form.required("PolicyDocument")?)?;
     edit_role(ask, &role, |part| part.trust = trust)?;
     Ok(None)
 }
@@ -259,12 +259,17 @@ fn tag_facts(tags: &[(String, String)]) -> Facts {
     tags.iter().flat_map(each).collect()
 }
 
-fn read_trust(text: &str) -> Result<String, ApiError> {
+fn read_trust(ask: &Ask<'_>, text: &str) -> Result<String, ApiError> {
     if text.chars().count() > TRUST_CHARS_MAX {
         let message = "Cannot exceed quota for ACLSizePerRole: 2048";
         return Err(ApiError::new(http::StatusCode::CONFLICT, "LimitExceeded", message));
     }
-    Policy::parse_as(PolicyKind::Trust, text).map_err(|refusal| malformed(&refusal))?;
+    let policy =
+        Policy::parse_as(PolicyKind::Trust, text).map_err(|refusal| malformed(&refusal))?;
+    if let Some(arn) = ask.state.directory.unknown_principal(&policy) {
+        let message = format!("Invalid principal in policy: \"AWS\":\"{arn}\"");
+        return Err(ApiError::bad_request("MalformedPolicyDocument", message));
+    }
     Ok(text.to_owned())
 }
 

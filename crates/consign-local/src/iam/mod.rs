@@ -7,6 +7,7 @@
 pub mod directory;
 mod entities;
 mod keys;
+mod known;
 mod policies;
 pub mod query;
 pub mod records;

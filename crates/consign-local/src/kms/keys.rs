@@ -121,6 +121,10 @@ fn check_policy(
     }
     let policy = Policy::parse_as(PolicyKind::Key, text)
         .map_err(|refusal| Fault::MalformedPolicy(refusal.to_string()))?;
+    if state.directory.unknown_principal(&policy).is_some() {
+        let why = "Policy contains a statement with one or more invalid principals.";
+        return Err(Fault::MalformedPolicy(why.to_owned()));
+    }
     if bypass {
         return Ok(());
     }

@@ -258,6 +258,9 @@ async fn put_policy(ask: &Ask, bucket: &Bucket, document: &[u8]) -> Answer {
     let policy = Policy::parse_as(PolicyKind::Resource, text)
         .map_err(|refusal| refuse(&refusal.to_string()))?;
     check_statements(text, &bucket.name)?;
+    if ask.state.directory.unknown_principal(&policy).is_some() {
+        return Err(refuse("Invalid principal in policy"));
+    }
     let blocked = bucket.public_access.is_some_and(|block| block.block_public_policy);
     if blocked && is_public(&policy) {
         return Err(

@@ -6,6 +6,7 @@ use consign_cloud::sts::AssumeRole;
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_local::{Account, Running, ServeOptions, SystemClock};
 use consign_model::AccountId;
+use consign_provision::desired::DesiredParty;
 use consign_provision::{Desired, Hands, Keys, apply, observe, plan};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -66,15 +67,20 @@ impl Place {
     /// Makes the roles that `apply` does not, for their account's administrators to assume.
     pub async fn make_roles(&self, desired: &Desired) {
         for party in desired.parties.values().filter(|party| !party.can_be_made()) {
-            let create = CreateRole {
-                path: party.principal.path().to_owned(),
-                name: party.principal.name().to_owned(),
-                trust_policy: trust(&format!("arn:aws:iam::{}:root", party.account), "{}"),
-                ..CreateRole::default()
-            };
-            let admin = self.admin(party.account.as_ref()).await;
-            admin.iam().create_role(&create).await.expect("a role");
+            self.make_role(party).await;
         }
+    }
+
+    /// Makes a party's role, as its own administrator would.
+    pub async fn make_role(&self, party: &DesiredParty) {
+        let create = CreateRole {
+            path: party.principal.path().to_owned(),
+            name: party.principal.name().to_owned(),
+            trust_policy: trust(&format!("arn:aws:iam::{}:root", party.account), "{}"),
+            ..CreateRole::default()
+        };
+        let admin = self.admin(party.account.as_ref()).await;
+        admin.iam().create_role(&create).await.expect("a role");
     }
 
     /// Plans and applies all of `desired`.
