@@ -17,6 +17,8 @@
 
 pub mod age;
 mod error;
+#[cfg(feature = "openpgp")]
+pub mod openpgp;
 mod primitives;
 pub mod sshsig;
 
