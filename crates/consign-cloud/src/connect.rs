@@ -13,6 +13,7 @@ use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use std::time::Duration;
 
 use crate::error::{Error, NO_REGION};
+use crate::s3::said_twice::SaidTwice;
 use crate::settings::{Credentials, Settings};
 use crate::{Cloud, Elsewhere, Iam, Kms, S3, Sts};
 
@@ -105,7 +106,8 @@ fn s3(settings: &Settings, sdk: &SdkConfig, custom: bool, region: &str) -> S3 {
         builder = builder
             .force_path_style(true)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .interceptor(SaidTwice);
     }
     let control = builder.clone().build();
     let data = builder

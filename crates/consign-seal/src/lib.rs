@@ -18,6 +18,7 @@
 pub mod age;
 mod error;
 mod primitives;
+pub mod shared_secret;
 pub mod sshsig;
 
 pub use error::{Error, ErrorKind};

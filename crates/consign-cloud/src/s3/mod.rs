@@ -12,6 +12,7 @@ mod list;
 mod multipart;
 mod object;
 mod presign;
+pub(crate) mod said_twice;
 
 use std::collections::BTreeMap;
 use std::fmt;
