@@ -50,6 +50,9 @@ async fn run(
         Command::Demo(args) => commands::demo::run(&args, terminal).await,
         Command::Init(args) => commands::init::run(&args, settings, terminal),
         Command::Keys(KeysCommand::New(args)) => commands::keys::new(&args, settings, terminal),
+        Command::Keys(KeysCommand::LaneSecret(args)) => {
+            commands::lane_secret::run(&args, settings, terminal)
+        }
         Command::Keys(KeysCommand::List) => commands::keys::list(settings, terminal),
         Command::Local(LocalCommand::Serve(args)) => {
             commands::local::serve(&args, settings, terminal).await

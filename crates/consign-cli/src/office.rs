@@ -7,7 +7,7 @@ use consign_cloud::Cloud;
 use consign_model::{Exchange, Lane, LaneName, PartyName};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits};
 
-use crate::commands::{files, interrupt, keys};
+use crate::commands::{files, interrupt, keys, lane_secret};
 use crate::connect;
 use crate::error::CommandError;
 use crate::progress::Bar;
@@ -79,7 +79,8 @@ pub(crate) fn with_cloud(
     cloud: Cloud,
     progress: Arc<Bar>,
 ) -> Result<Office, CommandError> {
-    let private = keys::read(&settings.keys_dir, &party)?;
+    let mut private = keys::read(&settings.keys_dir, &party)?;
+    private.lane_secrets = lane_secret::read_all(&settings.keys_dir, &exchange)?;
     files::private_dir(&settings.state_dir).map_err(|e| {
         CommandError::failed(format!(
             "cannot make the state folder {}",
@@ -124,7 +125,7 @@ pub(crate) fn party(exchange: &Exchange, settings: &Settings) -> Result<PartyNam
 }
 
 /// Milliseconds since 1970 in UTC.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

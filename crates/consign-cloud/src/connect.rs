@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::elsewhere::signed::Sender;
 use crate::error::{Error, NO_REGION};
+use crate::s3::said_twice::SaidTwice;
 use crate::settings::{Credentials, Settings};
 use crate::{Cloud, Elsewhere, Iam, Kms, S3, Sqs, Sts};
 
@@ -107,7 +108,8 @@ fn s3(settings: &Settings, sdk: &SdkConfig, custom: bool, region: &str) -> S3 {
         builder = builder
             .force_path_style(true)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .interceptor(SaidTwice);
     }
     let control = builder.clone().build();
     let data = builder

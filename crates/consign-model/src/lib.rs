@@ -34,8 +34,8 @@ pub use error::{Error, ErrorKind, Place};
 pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};
 pub use id::{ChainId, ConsignmentId};
 pub use manifest::{
-    Addressee, FORMAT, Limits, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX,
-    PACK_ENTRIES_MAX,
+    Addressee, CustomerKeyOrigin, FORMAT, Limits, Manifest, ManifestFile, ManifestObject,
+    PACK_CONTENT_BYTES_MAX, PACK_ENTRIES_MAX, SSE_C_DERIVATION,
 };
 pub use name::{AccountId, BucketName, ExchangeName, KeyId, LaneName, PartyName, Region};
 pub use object_name::ObjectName;

@@ -96,7 +96,24 @@ pub struct ManifestObject {
     /// The version S3 gave it, if the bucket keeps versions and the answer arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
+    /// From what the key follows that S3 encrypts it under, on a lane with `at_rest = "sse-c"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_key: Option<CustomerKeyOrigin>,
 }
+
+/// From what an SSE-C key follows: never the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerKeyOrigin {
+    /// How; [`SSE_C_DERIVATION`] is the only way of this version.
+    pub derivation: String,
+    /// The id of the lane secret.
+    pub secret: String,
+}
+
+/// HKDF-SHA256 of the lane secret with this text as salt and
+/// `EXCHANGE/LANE/CONSIGNMENT/OBJECT` as info: 32 bytes. None of the names contains a `/`.
+pub const SSE_C_DERIVATION: &str = "consign-sse-c/1";
 
 /// How much a receiver is willing to look at.
 #[derive(Clone, Copy, Debug)]
@@ -303,6 +320,21 @@ impl Use {
     }
 }
 
+fn check_customer_key(object: &ManifestObject) -> Result<(), Error> {
+    let Some(origin) = &object.customer_key else { return Ok(()) };
+    let name = &object.name;
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if origin.derivation != SSE_C_DERIVATION {
+        return Err(wrong(format!(
+            "the key of its object {name} is derived in a way that this version does not know"
+        )));
+    }
+    match origin.secret.len() == 16 && origin.secret.bytes().all(digit) {
+        true => Ok(()),
+        false => Err(wrong(format!("its object {name} names a secret that cannot be one"))),
+    }
+}
+
 fn check_object(object: &ManifestObject) -> Result<(), Error> {
     let name = &object.name;
     let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
@@ -315,7 +347,7 @@ fn check_object(object: &ManifestObject) -> Result<(), Error> {
     {
         return Err(wrong(format!("the version id of {name} is not one")));
     }
-    Ok(())
+    check_customer_key(object)
 }
 
 /// Looks at the format alone, so that a manifest of a later version is not called malformed.

@@ -1,6 +1,6 @@
 //! Whether an exchange, correct as it stands, is ready to be used on a day.
 
-use crate::{AtRest, Date, Error, ErrorKind, Exchange, Lane, LaneName, PartyName, Seal, Writer};
+use crate::{Date, Error, ErrorKind, Exchange, Lane, LaneName, PartyName, Seal};
 
 impl Exchange {
     /// The lane of this name, or an error that names the lanes there are.
@@ -76,12 +76,6 @@ fn supported(lane: &Lane) -> Result<(), Error> {
     match lane.seal {
         Seal::Age | Seal::None => {}
         seal => return refuse("seal", &format!("\"{}\"", seal.as_str()), "use `seal = \"age\"`"),
-    }
-    if lane.at_rest == AtRest::SseC {
-        return refuse("at_rest", "\"sse-c\"", "use `at_rest = \"sse-kms\"`");
-    }
-    if lane.writer == Writer::EncryptOnly {
-        return refuse("writer", "\"encrypt-only\"", "use `writer = \"multipart\"`");
     }
     if lane.quarantine {
         return refuse("quarantine", "true", "remove the field");

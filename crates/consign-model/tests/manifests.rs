@@ -239,3 +239,21 @@ fn more_than_a_million_files_are_refused() {
     let error = error.expect_err("one more is not").to_string();
     assert!(error.contains("1000001, 1000000 are allowed"), "{error}");
 }
+
+#[test]
+fn the_origin_of_a_customers_key_is_judged() {
+    let with = |derivation: &str, secret: &str| {
+        let mut manifest = good();
+        manifest["objects"][0]["customer_key"] =
+            json!({"derivation": derivation, "secret": secret});
+        manifest
+    };
+    let manifest = parse(&with("consign-sse-c/1", "0123456789abcdef")).expect("it is good");
+    let bytes = manifest.to_bytes();
+    assert_eq!(Manifest::parse(&bytes, &Limits::default()).expect("its own bytes"), manifest);
+    refused(&with("consign-sse-c/2", "0123456789abcdef"), "derived in a way");
+    for bad in ["", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0", "../../../../etc/"]
+    {
+        refused(&with("consign-sse-c/1", bad), "a secret that cannot be one");
+    }
+}

@@ -22,6 +22,7 @@ mod error;
 pub mod openpgp;
 mod primitives;
 pub mod s3ec;
+pub mod shared_secret;
 pub mod sshsig;
 
 pub use error::{Error, ErrorKind};

@@ -1,5 +1,6 @@
 //! Reading what is small: listings, manifests, headers.
 
+use crate::at_rest::locate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::letter::{self, Opened};
 use crate::office::{Office, manifest_names};
@@ -15,7 +16,7 @@ const SIGNATURE_BYTES_MAX: usize = 512 << 10;
 const SEAL_BYTES_MAX: u64 = 1 << 20;
 
 /// Tries a request until it succeeds, cannot, or the engine's number of tries is used up.
-async fn retrying<T, F>(office: &Office, mut attempt: impl FnMut() -> F) -> Result<T>
+pub(crate) async fn retrying<T, F>(office: &Office, mut attempt: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = std::result::Result<T, consign_cloud::Error>>,
 {
@@ -100,11 +101,9 @@ pub(crate) async fn manifest(
     let (manifest_name, signature_name) = manifest_names(lane);
     let bytes_max = Limits::default().manifest_bytes.saturating_add(SEAL_BYTES_MAX);
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let Some(manifest) = whole(office, office.object(lane, id, manifest_name), bytes_max).await?
-    else {
-        return Ok(None);
-    };
-    let signature = office.object(lane, id, signature_name);
+    let manifest = locate(office, lane, id, manifest_name, None).await?;
+    let Some(manifest) = whole(office, manifest, bytes_max).await? else { return Ok(None) };
+    let signature = locate(office, lane, id, signature_name, None).await?;
     let signature = whole(office, signature, SIGNATURE_BYTES_MAX).await?.ok_or_else(|| {
         Error::new(ErrorKind::Signature, "the manifest has no signature beside it")
     })?;

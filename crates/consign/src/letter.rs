@@ -5,9 +5,10 @@
 //! manifest on as if it had been addressed to somebody else.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::office::Office;
+use crate::office::{Keys, Office};
 use consign_model::{
-    Addressee, ConsignmentId, Digest, KeyId, Lane, Limits, Manifest, ManifestObject, Party, Seal,
+    Addressee, ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Limits, Manifest,
+    ManifestObject, Party, PartyName, Seal,
 };
 use consign_seal::age::{self, Recipient};
 use consign_seal::sshsig::{self, VerifyingKey};
@@ -66,16 +67,25 @@ pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result
 /// Our signing key, if it is one that the exchange file pins and that is live: what we sign with
 /// any other would be refused.
 pub(crate) fn signing_key<'a>(office: &'a Office, lane: &Lane) -> Result<&'a sshsig::SigningKey> {
-    let me = &office.me;
+    live_signer(&office.exchange, &lane.from, &office.keys, office.today())
+}
+
+/// The key at hand to sign as `me`, if the exchange file pins it and it is live.
+pub(crate) fn live_signer<'a>(
+    exchange: &Exchange,
+    me: &PartyName,
+    keys: &'a Keys,
+    today: Date,
+) -> Result<&'a sshsig::SigningKey> {
     let missing = |message: String| {
         let hint = format!("consign keys new {me}");
         Error::new(ErrorKind::Configuration, message).hinting(hint)
     };
-    let signer = office.keys.signer.as_ref();
+    let signer = keys.signer.as_ref();
     let signer = signer.ok_or_else(|| missing(format!("there is no key to sign as `{me}`")))?;
-    let party = office.exchange.party(&lane.from);
     let public = signer.verifying_key();
-    let mut live = party.into_iter().flat_map(|party| party.live_signers(office.today()));
+    let party = exchange.party(me);
+    let mut live = party.into_iter().flat_map(|party| party.live_signers(today));
     match live.any(|key| VerifyingKey::parse(&key.key).is_ok_and(|key| key == public)) {
         true => Ok(signer),
         false => Err(missing(format!(
@@ -106,7 +116,7 @@ pub(crate) fn open(
         .exchange
         .party(&lane.from)
         .ok_or_else(|| Error::new(ErrorKind::Bug, format!("lane `{}` has no sender", lane.name)))?;
-    let signer = verify(party, &plain, &signature)?;
+    let signer = signed_by(party, NAMESPACE, &plain, &signature, "the manifest")?;
     let manifest = Manifest::parse(&plain, &Limits::default()).map_err(|error| {
         Error::new(ErrorKind::Manifest, "the manifest is refused").because(error)
     })?;
@@ -116,8 +126,14 @@ pub(crate) fn open(
     Ok(Opened { digest: Digest::of(&plain), manifest, signer })
 }
 
-/// Which of a party's pinned keys signed these bytes.
-fn verify(party: &Party, plain: &[u8], signature: &[u8]) -> Result<KeyId> {
+/// Which of a party's pinned keys signed these bytes; `what` they are, for the error.
+pub(crate) fn signed_by(
+    party: &Party,
+    namespace: &str,
+    plain: &[u8],
+    signature: &[u8],
+    what: &str,
+) -> Result<KeyId> {
     let refused = |why: &str| Error::new(ErrorKind::Signature, why.to_owned());
     let armored = std::str::from_utf8(signature)
         .map_err(|error| refused("the signature is not one").because(error))?;
@@ -128,8 +144,8 @@ fn verify(party: &Party, plain: &[u8], signature: &[u8]) -> Result<KeyId> {
             Error::new(ErrorKind::Configuration, message).because(error)
         })?);
     }
-    let which = sshsig::verify(&keys, NAMESPACE, plain, armored).map_err(|error| {
-        let message = format!("the manifest is not signed by `{}` as pinned here", party.name);
+    let which = sshsig::verify(&keys, namespace, plain, armored).map_err(|error| {
+        let message = format!("{what} is not signed by `{}` as pinned here", party.name);
         refused(&message).because(error)
     })?;
     let key = party.signers.get(which).ok_or_else(|| refused("the signer is unknown"))?;

@@ -14,10 +14,12 @@
 //! What this crate is not: it reads no environment, no clock and no home folder, and knows no
 //! terminal. All of that comes in through [`Office`].
 
+mod at_rest;
 mod chain;
 mod destination;
 mod error;
 mod fetch;
+mod lane_secret;
 mod letter;
 mod list;
 mod meter;
@@ -40,6 +42,7 @@ mod unpack;
 mod verify;
 
 pub use error::{Error, ErrorKind, Result};
+pub use lane_secret::{hand_over, take_over};
 pub use list::{Listed, ListedAs, list};
 pub use office::{Clock, Dice, Keys, Office};
 pub use progress::{Phase, Progress, Silent};

@@ -3,11 +3,14 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use consign_cloud::Cloud;
-use consign_cloud::s3::GetObject;
-use consign_model::{ConsignmentId, Date, Exchange, Lane, LaneName, PartyName, Seal, Timestamp};
+use consign_model::{
+    ConsignmentId, Date, Exchange, Lane, LaneName, PartyName, Seal, Timestamp, Writer,
+};
 use consign_seal::age::Identity;
+use consign_seal::shared_secret::SharedSecret;
 use consign_seal::sshsig::SigningKey;
 use consign_transfer::{Cancel, Engine, Target};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +54,9 @@ pub struct Keys {
     pub identities: Vec<Identity>,
     /// What signs its manifests; needed to send.
     pub signer: Option<SigningKey>,
+    /// The secrets of lanes with `at_rest = "sse-c"`, the newest first: sending uses that one,
+    /// receiving any.
+    pub lane_secrets: BTreeMap<LaneName, Vec<SharedSecret>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -58,6 +64,7 @@ impl std::fmt::Debug for Keys {
         f.debug_struct("Keys")
             .field("identities", &self.identities.len())
             .field("signer", &self.signer.is_some())
+            .field("lane_secrets", &self.lane_secrets)
             .finish()
     }
 }
@@ -89,10 +96,10 @@ impl Office {
     pub(crate) fn lane_to_send(&self, name: &LaneName) -> Result<&Lane> {
         self.exchange.check_ready_to_send(name, self.today())?;
         let lane = self.exchange.require_lane(name)?;
-        match lane.from == self.me {
-            true => Ok(lane),
-            false => Err(self.not_ours(&format!("lane `{name}` is sent on by `{}`", lane.from))),
+        if lane.from != self.me {
+            return Err(self.not_ours(&format!("lane `{name}` is sent on by `{}`", lane.from)));
         }
+        self.check_lane_secret(lane).map(|()| lane)
     }
 
     /// The lane, if it is ours to receive from and ready for it.
@@ -108,7 +115,7 @@ impl Office {
             return Err(Error::new(ErrorKind::Configuration, message)
                 .hinting(format!("consign keys new {}", self.me)));
         }
-        Ok(lane)
+        self.check_lane_secret(lane).map(|()| lane)
     }
 
     fn not_ours(&self, whose: &str) -> Error {
@@ -117,33 +124,21 @@ impl Office {
     }
 
     /// The account that must own the lane's bucket: nobody else's bucket of that name will do.
-    fn bucket_owner(&self, lane: &Lane) -> Option<String> {
+    pub(crate) fn owner_of(&self, lane: &Lane) -> Option<String> {
         self.exchange.party(&lane.owner).map(|owner| owner.account.to_string())
     }
 
-    pub(crate) fn owner_of(&self, lane: &Lane) -> Option<String> {
-        self.bucket_owner(lane)
-    }
-
     /// An object to write: never over another.
-    pub(crate) fn target(&self, lane: &Lane, id: &ConsignmentId, name: &str) -> Target {
-        Target {
+    pub(crate) fn target(&self, lane: &Lane, id: &ConsignmentId, name: &str) -> Result<Target> {
+        Ok(Target {
             bucket: lane.bucket.to_string(),
             key: key(lane, id, name),
             if_none_match: true,
-            expected_bucket_owner: self.bucket_owner(lane),
+            expected_bucket_owner: self.owner_of(lane),
+            encryption: self.encryption(lane, id, name)?,
+            single_put: lane.writer == Writer::EncryptOnly,
             ..Target::default()
-        }
-    }
-
-    /// An object to read.
-    pub(crate) fn object(&self, lane: &Lane, id: &ConsignmentId, name: &str) -> GetObject {
-        GetObject {
-            bucket: lane.bucket.to_string(),
-            key: key(lane, id, name),
-            expected_bucket_owner: self.bucket_owner(lane),
-            ..GetObject::default()
-        }
+        })
     }
 }
 

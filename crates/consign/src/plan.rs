@@ -4,7 +4,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::survey::Survey;
-use consign_model::{Limits, ObjectName, PACK_ENTRIES_MAX};
+use consign_model::{Lane, Limits, ObjectName, PACK_ENTRIES_MAX, Seal, Writer};
+use consign_seal::age;
 
 /// Larger files get an object of their own. Below, the cost of a request outweighs the bytes.
 pub(crate) const SMALL_FILE_BYTES: u64 = 1 << 20;
@@ -55,6 +56,35 @@ pub(crate) fn plan(survey: &Survey, sealed: bool) -> Result<Vec<Planned>> {
     }
     Ok(objects)
 }
+
+/// The largest object that one request can make (S3's limit).
+const PUT_BYTES_MAX: u64 = 5 << 30;
+
+/// An error that names the first file which a lane without uploads in parts cannot take.
+pub(crate) fn check_single_puts(lane: &Lane, survey: &Survey) -> Result<()> {
+    if lane.writer == Writer::Multipart {
+        return Ok(());
+    }
+    let object_bytes = |size| match lane.seal {
+        Seal::None => size,
+        _ => age::sealed_payload_bytes(size).saturating_add(SEAL_HEADER_BYTES_MAX),
+    };
+    match survey.files.iter().find(|file| object_bytes(file.size) > PUT_BYTES_MAX) {
+        None => Ok(()),
+        Some(file) => Err(Error::new(
+            ErrorKind::Source,
+            format!(
+                "`{}` has {} bytes, and the writer of lane `{}` sends each object by one request \
+                 (writer = \"encrypt-only\"), which holds 5 GiB at most",
+                file.path, file.size, lane.name
+            ),
+        )
+        .hinting("split the file, or write `writer = \"multipart\"` and apply")),
+    }
+}
+
+/// Room for what a seal puts before the content.
+const SEAL_HEADER_BYTES_MAX: u64 = (age::MAX_HEADER_BYTES + age::NONCE_BYTES) as u64;
 
 #[cfg(test)]
 mod tests {

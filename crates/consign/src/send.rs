@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::letter;
 use crate::office::{Office, manifest_names};
 use crate::outgoing::{Order, Outbox, Outgoing, Shipped};
-use crate::plan::{Planned, plan};
+use crate::plan::{Planned, check_single_puts, plan};
 use crate::progress::Phase;
 use crate::sealed_file::InMemory;
 use crate::shipment;
@@ -66,6 +66,7 @@ pub async fn send(
 
     office.progress.begin(Phase::Surveying, 0, 0);
     let survey = Arc::new(survey_on_a_thread(paths).await?);
+    check_single_puts(lane, &survey)?;
     let order = new_order(office, lane, &survey)?;
     let (outgoing, resumed) = match settle(office, lane, &outbox, &order, &mut notices).await? {
         Settled::Delivered(manifest) => return Ok(sent(&manifest, &survey, true, notices)),
@@ -107,6 +108,7 @@ pub async fn preview(office: &Office, lane: &LaneName, paths: &[PathBuf]) -> Res
     letter::signing_key(office, lane)?;
     office.progress.begin(Phase::Surveying, 0, 0);
     let survey = survey_on_a_thread(paths).await?;
+    check_single_puts(lane, &survey)?;
     let planned = plan(&survey, lane.seal != Seal::None)?;
     Ok(Preview {
         files: survey.files.len() as u64,
@@ -155,6 +157,9 @@ fn new_order(office: &Office, lane: &Lane, survey: &Survey) -> Result<Order> {
     let mut terms = blake3::Hasher::new();
     terms.update(&office.exchange.digest());
     terms.update(lane.name.as_str().as_bytes());
+    if let Some(origin) = office.customer_key_origin(lane)? {
+        terms.update(origin.secret.as_bytes());
+    }
     for key in addressees.iter().flat_map(|addressee| &addressee.key_ids) {
         terms.update(b"\0").update(key.as_str().as_bytes());
     }

@@ -159,6 +159,7 @@ impl Shipment {
             blake3,
             crc64nvme: uploaded.crc64nvme,
             version_id: uploaded.version_id,
+            customer_key: self.office.customer_key_origin(&self.lane)?,
         };
         let (this, shipped) = (Arc::clone(self), Shipped { object, digests });
         let remembered = tokio::task::spawn_blocking(move || {
@@ -177,7 +178,7 @@ pub(crate) async fn upload(
     source: Arc<dyn PartSource>,
     content: u64,
 ) -> Result<Uploaded> {
-    let target = office.target(lane, &outgoing.order.id, name);
+    let target = office.target(lane, &outgoing.order.id, name)?;
     let mut journal = outgoing.journal(name)?;
     let meter = Meter::new(&office.progress, content, source.layout().object_bytes());
     let progress: Arc<dyn consign_transfer::Progress> = meter.clone();

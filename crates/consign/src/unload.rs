@@ -1,6 +1,7 @@
 //! Taking the objects of a consignment: a few at a time, opened and checked as they arrive, and
 //! put into a partial folder or nowhere.
 
+use crate::at_rest::locate;
 use crate::destination::{Partial, cannot_write};
 use crate::error::{Error, ErrorKind, Result, join};
 use crate::fetch;
@@ -10,6 +11,7 @@ use crate::opened_file::{Collected, OpenedFile, open_prefix, prefix_bytes};
 use crate::shipment::{OBJECTS_AT_ONCE, transfer_error};
 use crate::state::LaneFolder;
 use crate::unpack::{Landing, unpack};
+use consign_cloud::s3::GetObject;
 use consign_model::{
     Digest, Lane, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX, Seal,
 };
@@ -136,6 +138,12 @@ impl Unloading {
         Ok(sink.digest())
     }
 
+    /// Where an object is, with the key that S3 needs for it.
+    async fn locate(&self, object: &ManifestObject) -> Result<GetObject> {
+        let origin = object.customer_key.as_ref();
+        locate(&self.office, &self.lane, &self.manifest.id, object.name.as_str(), origin).await
+    }
+
     async fn sink(
         &self,
         object: &ManifestObject,
@@ -148,7 +156,7 @@ impl Unloading {
             return OpenedFile::plain(file.size, open, buffers);
         }
         let prefix_bytes = prefix_bytes(file, object)?;
-        let name = self.office.object(&self.lane, &self.manifest.id, object.name.as_str());
+        let name = self.locate(object).await?;
         let prefix = fetch::head(&self.office, &name, prefix_bytes).await;
         let prefix = prefix.map_err(|error| missing(error, object))?;
         let opener = open_prefix(&prefix, file.size, &self.office.keys.identities)
@@ -222,14 +230,14 @@ impl Unloading {
         journal: &mut DownloadJournal,
         content: u64,
     ) -> Result<Downloaded> {
-        let name = self.office.object(&self.lane, &self.manifest.id, object.name.as_str());
+        let name = self.locate(object).await?;
         let whole = Object {
             bucket: name.bucket,
             key: name.key,
             version_id: None,
             layout,
             expected_bucket_owner: name.expected_bucket_owner,
-            customer_key: None,
+            customer_key: name.customer_key,
         };
         let office = &self.office;
         let meter = Meter::new(&office.progress, content, layout.object_bytes());

@@ -3,6 +3,7 @@
 
 mod files;
 mod judge;
+mod lanes;
 mod provision;
 mod setup;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use files::*;
 pub(crate) use judge::*;
+pub(crate) use lanes::*;
 pub(crate) use provision::*;
 pub(crate) use setup::*;
 

@@ -55,6 +55,7 @@ pub(crate) enum KeysCommand {
     /// List the keys in the key folder (public parts only)
     #[command(after_help = "Example:\n  consign keys list --json")]
     List,
+    LaneSecret(super::LaneSecretArgs),
 }
 
 /// Make a party's key to open what it gets, and its key to sign what it sends

@@ -152,7 +152,7 @@ pub(crate) fn read(keys_dir: &Path, party: &PartyName) -> Result<Keys, CommandEr
         .hint(format!("consign keys new {party}"))
         .hint("or name the folder that holds them with --keys DIR"));
     }
-    Ok(Keys { identities, signer })
+    Ok(Keys { identities, signer, ..Keys::default() })
 }
 
 /// Whether a party has private keys in the folder.
@@ -194,7 +194,7 @@ fn write_key(path: &Path, content: &[u8], mode: u32) -> Result<(), CommandError>
 }
 
 /// Reads a secret file, refusing one that others can read.
-fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, CommandError> {
+pub(crate) fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, CommandError> {
     use std::os::unix::fs::PermissionsExt;
     let fault = |e: std::io::Error| {
         CommandError::usage(format!("cannot read the key {}", path.display())).caused_by(e)

@@ -16,6 +16,7 @@ pub(crate) mod handover;
 pub(crate) mod init;
 pub(crate) mod interrupt;
 pub(crate) mod keys;
+pub(crate) mod lane_secret;
 pub(crate) mod list;
 pub(crate) mod local;
 pub(crate) mod locate;

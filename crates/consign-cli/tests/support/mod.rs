@@ -34,9 +34,16 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// Everything up to `consign apply`.
     pub(crate) fn new() -> Deployment {
+        Deployment::with(|text| text)
+    }
+
+    /// The same with an exchange file that `edit` has changed before anything was made.
+    pub(crate) fn with(edit: impl FnOnce(String) -> String) -> Deployment {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment = Deployment { cloud: serve_later(), folder, environment: Vec::new() };
         deployment.run(&["init", "--template", "two-way"]);
+        let file = deployment.path("exchange.toml");
+        std::fs::write(&file, edit(std::fs::read_to_string(&file).unwrap())).unwrap();
         deployment.run(&["keys", "new", "acme"]);
         deployment.run(&["keys", "new", "globex"]);
         deployment.start_cloud("127.0.0.1:0");

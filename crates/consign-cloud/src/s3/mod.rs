@@ -13,6 +13,7 @@ mod multipart;
 mod notify;
 mod object;
 mod presign;
+pub(crate) mod said_twice;
 
 use std::collections::BTreeMap;
 use std::fmt;

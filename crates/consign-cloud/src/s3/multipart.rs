@@ -233,17 +233,23 @@ impl S3 {
         let mut parts = Vec::new();
         let mut marker: Option<String> = None;
         loop {
-            let page = self
+            let mut request = self
                 .control
                 .list_parts()
                 .bucket(&target.bucket)
                 .key(&target.key)
                 .upload_id(upload_id)
                 .set_part_number_marker(marker.clone())
-                .set_expected_bucket_owner(target.expected_bucket_owner.clone())
-                .send()
-                .await
-                .map_err(|error| call.clone().failed(error))?;
+                .set_expected_bucket_owner(target.expected_bucket_owner.clone());
+            // Checksums of parts under a customer's key are shown to who has that key.
+            if let Some(Encryption::SseC(key)) = &target.encryption {
+                let (algorithm, key, md5) = key.headers();
+                request = request
+                    .sse_customer_algorithm(algorithm)
+                    .sse_customer_key(key)
+                    .sse_customer_key_md5(md5);
+            }
+            let page = request.send().await.map_err(|error| call.clone().failed(error))?;
             for part in page.parts.unwrap_or_default() {
                 let size = part.size.and_then(|n| u64::try_from(n).ok());
                 let (Some(number), Some(bytes), Some(etag)) = (part.part_number, size, part.e_tag)

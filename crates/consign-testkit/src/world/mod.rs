@@ -14,15 +14,17 @@ mod clock;
 mod leaks;
 mod store;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use consign::{Keys, Office};
 use consign_cloud::{Cloud, Settings};
-use consign_model::{Exchange, LaneName, PartyName};
+use consign_model::{AtRest, Exchange, LaneName, PartyName};
 use consign_provision::{Desired, Hands, apply, observe, plan};
 use consign_seal::age::Identity;
+use consign_seal::shared_secret::SharedSecret;
 use consign_seal::sshsig::SigningKey;
 use tempfile::TempDir;
 
@@ -53,6 +55,8 @@ pub struct World {
     pub canary: Canary,
     seed: Mutex<Seed>,
     parties: Vec<Party>,
+    /// Of the lanes that store under keys of their parties.
+    lane_secrets: BTreeMap<LaneName, SharedSecret>,
     store: Store,
     log: leaks::Log,
     folder: TempDir,
@@ -71,7 +75,15 @@ impl World {
     /// # Errors
     /// When the cloud does not start or the exchange cannot be applied.
     pub async fn new(seed: u64) -> Built<World> {
-        let world = World::bare(seed, |folder, clock, log, exchange| {
+        World::with(seed, |text| text).await
+    }
+
+    /// The same with an exchange file that `edit` has changed.
+    ///
+    /// # Errors
+    /// When the cloud does not start or the exchange cannot be read or applied.
+    pub async fn with(seed: u64, edit: impl FnOnce(String) -> String) -> Built<World> {
+        let world = World::bare(seed, edit, |folder, clock, log, exchange| {
             store::local(&folder.join("cloud"), clock, log, exchange)
         })
         .await?;
@@ -84,8 +96,20 @@ impl World {
     /// # Errors
     /// When SeaweedFS does not start.
     pub async fn on_seaweed(seed: u64, weed: &Path) -> Built<World> {
+        World::on_seaweed_with(seed, weed, |text| text).await
+    }
+
+    /// The same with an exchange file that `edit` has changed.
+    ///
+    /// # Errors
+    /// When SeaweedFS does not start or the exchange cannot be read.
+    pub async fn on_seaweed_with(
+        seed: u64,
+        weed: &Path,
+        edit: impl FnOnce(String) -> String,
+    ) -> Built<World> {
         let seaweed = crate::seaweed::Seaweed::start(weed).await?;
-        let world = World::bare(seed, |_, _, _, _| Ok(Store::Seaweed(seaweed))).await?;
+        let world = World::bare(seed, edit, |_, _, _, _| Ok(Store::Seaweed(seaweed))).await?;
         let s3 = world.administrator(ACME_ACCOUNT).await?;
         for lane in world.exchange.lanes.values() {
             let bucket = lane.bucket.to_string();
@@ -98,11 +122,12 @@ impl World {
 
     async fn bare(
         seed: u64,
+        edit: impl FnOnce(String) -> String,
         store: impl FnOnce(&Path, &Clock, &leaks::Log, &Exchange) -> Built<Store>,
     ) -> Built<World> {
         let folder = tempfile::Builder::new().prefix("consign-world-").tempdir()?;
         let parties = [Party::new("acme")?, Party::new("globex")?];
-        let text = exchange_text(&parties)?;
+        let text = edit(exchange_text(&parties)?);
         fs::write(folder.path().join("exchange.toml"), &text)?;
         for name in ["from", "into", "state"] {
             fs::create_dir(folder.path().join(name))?;
@@ -113,7 +138,10 @@ impl World {
         let (cloud_clock, log) = (Clock::default(), leaks::Log::default());
         let store = store(folder.path(), &cloud_clock, &log, &exchange)?;
         let mut seed = Seed::new(seed);
+        let customer = exchange.lanes.values().filter(|lane| lane.at_rest == AtRest::SseC);
+        let secrets = customer.map(|lane| Ok((lane.name.clone(), SharedSecret::generate()?)));
         Ok(World {
+            lane_secrets: secrets.collect::<Built<_>>()?,
             exchange: Arc::new(exchange),
             clock,
             cloud_clock,
@@ -163,6 +191,11 @@ impl World {
             keys: Arc::new(Keys {
                 identities: vec![Identity::parse(&keys.identity)?],
                 signer: Some(SigningKey::from_openssh(&keys.signer)?),
+                lane_secrets: self
+                    .lane_secrets
+                    .iter()
+                    .map(|(lane, secret)| (lane.clone(), vec![secret.clone()]))
+                    .collect(),
             }),
             clock: Arc::new(move || clock.now_ms()),
             dice: Arc::new(move || {
@@ -266,6 +299,9 @@ impl World {
             let body = party.signer.lines().nth(2).unwrap_or_default();
             secrets.push(Secret::new("a signing key", body));
         }
+        let texts: Vec<_> = self.lane_secrets.values().map(SharedSecret::to_text).collect();
+        let hex = |text: &str| text.rsplit(' ').next().unwrap_or_default().to_owned();
+        secrets.extend(texts.iter().map(|text| Secret::new("a lane secret", &hex(text))));
         let mut search = Search::new(secrets);
         search.folder("state", &self.folder.path().join("state"));
         search.log(&self.log);
