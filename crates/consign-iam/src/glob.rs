@@ -5,13 +5,14 @@
 //! linear substring search; a pattern with `?` beside `*` runs as a set of states, 64 of them per
 //! machine word, once over the text. A policy author cannot make a decision slow.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A compiled pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob(Kind);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Any,
     Exact(Box<str>),
@@ -88,6 +89,22 @@ impl Glob {
         }
     }
 
+    /// What comes before the first wildcard.
+    pub(crate) fn start(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Kind::Any => "".into(),
+            Kind::Exact(text) | Kind::Prefix(text) => text.as_ref().into(),
+            Kind::Pieces { first, .. } => first.as_ref().into(),
+            Kind::States(states) => {
+                let character = |element| match element {
+                    Element::Char(c) => Some(c),
+                    Element::One | Element::Many => None,
+                };
+                states.elements().into_iter().map_while(character).collect()
+            }
+        }
+    }
+
     /// The pattern character by character, as it was before it was compiled; repeated stars are
     /// one.
     pub(crate) fn elements(&self) -> Vec<Element> {
@@ -148,7 +165,7 @@ pub(crate) fn tokens(pattern: &str) -> Vec<Token<'_>> {
 
 /// A pattern as states: state `i` means that the first `i` characters of the pattern (stars not
 /// counted) are matched. A star before character `i` lets state `i` stay.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct States {
     last: usize,
     stays: Vec<u64>,

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::Refusal;
 
 /// The caller of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
     /// An unsigned request.
     Anonymous,

@@ -95,6 +95,17 @@ impl Request {
         })
     }
 
+    /// The same request by somebody else.
+    #[must_use]
+    pub fn asked_by(self, principal: Principal) -> Request {
+        Request {
+            principal_arn: principal.arn(),
+            principal_account: principal.account().map(str::to_owned),
+            principal,
+            ..self
+        }
+    }
+
     /// Who asks.
     pub fn principal(&self) -> &Principal {
         &self.principal

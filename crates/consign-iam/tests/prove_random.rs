@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
 
+use std::cell::RefCell;
+use std::mem::discriminant;
+
 use consign_iam::prove::{
-    Callers, Claim, Domain, Expectation, Identity, Region, Set, Values, Verdict, World, check,
-    prove,
+    Callers, Claim, Domain, Expectation, Identity, Prover, Region, Set, Values, Verdict, World,
+    check, prove,
 };
 use consign_iam::{
     Constraint, Context, Grant, Policies, Policy, PolicyKind, Principal, Request, evaluate,
@@ -410,6 +413,10 @@ fn anything() -> Vec<Policy> {
     vec![Policy::parse(text).unwrap()]
 }
 
+thread_local! {
+    static PROVER: RefCell<Prover> = RefCell::default();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -430,7 +437,16 @@ proptest! {
             restrict_public_buckets: scene.restrict,
         };
         let expected = scene.expect == Expectation::Always;
+        // Whatever it remembers of other scenes, a prover that has seen many decides as one that has not.
+        let again = PROVER.with_borrow_mut(|prover| prover.prove("random", &claim));
+        if !matches!(verdict, Verdict::Undecided(_)) {
+            prop_assert_eq!(discriminant(&again), discriminant(&verdict));
+        }
         let broken = scene.requests().into_iter().find(|r| evaluate(r, &policies).is_allowed() != expected);
+        if let Verdict::Holds(certificate) = &again {
+            prop_assert!(broken.is_none(), "{:?}", broken);
+            prop_assert!(check(&claim, certificate).is_ok());
+        }
         match verdict {
             Verdict::Holds(certificate) => {
                 prop_assert!(broken.is_none(), "{:?}", broken);

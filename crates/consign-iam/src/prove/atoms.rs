@@ -12,7 +12,9 @@ use crate::glob::Glob;
 use crate::grant::{Constraint, WITHOUT_CONTEXT};
 use crate::key::Key;
 use crate::pattern::{Kind, Pattern};
-use crate::policy::{Closeness, Policy, Principals, Resources, StatementEffect, Version};
+use crate::policy::{
+    Closeness, Policy, Principals, Resources, Statement, StatementEffect, Version,
+};
 use crate::principal::Principal;
 use crate::prove::classes::Class;
 use crate::prove::domains::{
@@ -290,8 +292,7 @@ impl<'a> Builder<'a> {
             }
         }
         let variable = if on == "action" { ACTION } else { RESOURCE };
-        let atom = Atom { on: on.to_owned(), test: "Among".to_owned(), values, variables: false };
-        self.atom(atom, Test::plain(Good::text(set)), Some(variable))
+        self.atom(among_atom(on, values), Test::plain(Good::text(set)), Some(variable))
     }
 
     fn rule(&mut self, placed: &Placed<'_>, has_boundary: bool) -> Option<Rule> {
@@ -351,15 +352,7 @@ impl<'a> Builder<'a> {
                 Err(()) => unknown = true,
             }
         }
-        let atom = Atom {
-            on: "resource".to_owned(),
-            test: "Among".to_owned(),
-            values: patterns.iter().map(|pattern| pattern.source().to_owned()).collect(),
-            variables: holds_variables(
-                &patterns.iter().map(Pattern::source).collect::<Vec<_>>(),
-                version,
-            ),
-        };
+        let atom = resource_atom(patterns, version);
         Some(match unknown {
             true => self.atom(atom, Test::Free, None),
             false => self.atom(atom, Test::plain(Good::text(set)), Some(RESOURCE)),
@@ -542,7 +535,25 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn condition_atom(condition: &Condition, version: Version) -> Atom {
+fn among_atom(on: &str, values: Vec<String>) -> Atom {
+    Atom { on: on.to_owned(), test: "Among".to_owned(), values, variables: false }
+}
+
+/// "The action is among those of this statement."
+pub(crate) fn action_atom(statement: &Statement) -> Atom {
+    among_atom("action", statement.actions.sources.clone())
+}
+
+/// "The resource is among these."
+pub(crate) fn resource_atom(patterns: &[Pattern], version: Version) -> Atom {
+    let sources: Vec<&str> = patterns.iter().map(Pattern::source).collect();
+    let variables = holds_variables(&sources, version);
+    let values = sources.into_iter().map(str::to_owned).collect();
+    Atom { variables, ..among_atom("resource", values) }
+}
+
+/// "The condition holds."
+pub(crate) fn condition_atom(condition: &Condition, version: Version) -> Atom {
     let sources = condition.operands.sources();
     Atom {
         on: condition.key.folded().to_owned(),

@@ -42,6 +42,7 @@ pub(crate) fn value_sides(values: &Values) -> Vec<(Good, bool)> {
 }
 
 /// What a class of callers says about a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Derived {
     Absent,
     Of(Set),
@@ -146,9 +147,8 @@ pub(crate) fn is_list(folded: &str) -> bool {
 /// The service that all actions of a set belong to.
 pub(crate) fn only_service(actions: &Set) -> Option<String> {
     let mut services = actions.including.iter().map(|glob| {
-        let text = written(glob).to_ascii_lowercase();
-        let (service, _) = text.split_once(':')?;
-        (!service.contains(['*', '?'])).then(|| service.to_owned())
+        let start = glob.start();
+        start.split_once(':').map(|(service, _)| service.to_ascii_lowercase())
     });
     let first = services.next()??;
     services.all(|service| service.as_ref() == Some(&first)).then_some(first)

@@ -50,6 +50,7 @@
 //! taken for sessions of the named role of that name. Only keys that AWS documents as lists may
 //! have several values.
 
+mod alike;
 mod atoms;
 mod check;
 mod classes;
@@ -62,7 +63,8 @@ mod steps;
 mod theory;
 mod world;
 
-pub use check::{Reason, check};
+pub use alike::Prover;
+pub use check::{Checker, Reason, check};
 pub use smt2::smt2;
 
 use serde::{Deserialize, Serialize};
@@ -110,7 +112,7 @@ pub enum Identity<'a> {
 }
 
 /// Whom a claim is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Callers {
     /// This caller; of a role whose session is not named, every session.
     One(Principal),
@@ -151,7 +153,7 @@ pub struct Region {
 }
 
 /// Strings that match one of the first and none of the second.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Set {
     /// One of these matches.
     pub including: Vec<Glob>,
@@ -174,7 +176,7 @@ impl Set {
 }
 
 /// What is known of a condition key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Domain {
     /// The request does not carry it.
     Absent,
@@ -187,7 +189,7 @@ pub enum Domain {
 }
 
 /// Values of a condition key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Values {
     /// Any text.
     Any,

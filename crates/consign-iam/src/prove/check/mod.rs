@@ -5,9 +5,10 @@
 
 mod cells;
 mod rules;
+mod scene;
+mod text;
 mod values;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -16,11 +17,13 @@ use crate::evaluate::{
 };
 use crate::policy::Policy;
 use crate::principal::Principal;
-use crate::prove::classes::{Class, Names, classes};
+use crate::prove::classes::Class;
 use crate::prove::domains::only_service;
 use crate::prove::{Atom, Certificate, Claim, Expectation, Identity, MODEL, Node, Place};
-use rules::{Reader, Rule};
-use values::Domains;
+use rules::{AtomId, Atoms, Library, Rule};
+pub(crate) use scene::Scene;
+use scene::Scenes;
+use values::{Domains, Known};
 
 /// Why a certificate does not show its claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,45 +37,124 @@ impl fmt::Display for Reason {
 
 impl std::error::Error for Reason {}
 
-/// Whether the certificate shows the claim.
+/// Whether the certificate shows the claim. For many claims about the same documents, keep a
+/// [`Checker`].
 ///
 /// # Errors
-/// The first place where it does not: a class of callers without a tree, a leaf that does not
-/// follow, a contradiction that is none; and policies whose text was not kept.
+/// As [`Checker::check`].
 pub fn check(claim: &Claim<'_>, certificate: &Certificate) -> Result<(), Reason> {
-    if certificate.model != MODEL || certificate.expect != claim.expect {
-        return Err(Reason(
-            "the certificate is for another model or the opposite claim".to_owned(),
-        ));
-    }
-    let numbers: HashMap<&Atom, usize> =
-        certificate.atoms.iter().enumerate().map(|(number, atom)| (atom, number)).collect();
-    let contradictions = RefCell::default();
-    let names = Names::gather(claim);
-    let classes = classes(&claim.region.callers, &names);
-    if classes.len() != certificate.cases.len() {
-        return Err(Reason(format!(
-            "there are {} classes of callers and {} cases",
-            classes.len(),
-            certificate.cases.len()
-        )));
-    }
-    for class in &classes {
-        let case = certificate.cases.iter().find(|case| case.caller == class.label);
-        let case = case.ok_or_else(|| Reason(format!("{} has no case", class.label)))?;
+    Checker::default().check(claim, certificate)
+}
+
+/// Checks certificates, and keeps what it found out for the next: what a text says, who the callers
+/// of a claim are, which atoms contradict each other. Each is kept under everything that it depends
+/// on, so no answer differs from that of a new checker.
+#[derive(Default)]
+pub struct Checker {
+    library: Library,
+    facts: Option<Facts>,
+    scenes: Scenes,
+    answers: Answers,
+}
+
+/// Atoms beyond which everything is forgotten: those of some dozens of lanes. It bounds the memory.
+const ATOMS_MAX: usize = 2_500;
+
+impl Checker {
+    /// Whether the certificate shows the claim.
+    ///
+    /// # Errors
+    /// The first place where it does not: a class of callers without a tree, a leaf that does not
+    /// follow, a contradiction that is none; and policies whose text was not kept.
+    pub fn check(&mut self, claim: &Claim<'_>, certificate: &Certificate) -> Result<(), Reason> {
+        if certificate.model != MODEL || certificate.expect != claim.expect {
+            return Err(Reason(
+                "the certificate is for another model or the opposite claim".to_owned(),
+            ));
+        }
+        if self.library.atoms.len() > ATOMS_MAX {
+            *self = Checker::default();
+        }
+        let scene = self.scene(claim)?;
+        if scene.classes.len() != certificate.cases.len() {
+            return Err(Reason(format!(
+                "there are {} classes of callers and {} cases",
+                scene.classes.len(),
+                certificate.cases.len()
+            )));
+        }
+        let facts = self.facts.get_or_insert_with(|| Facts::number(&mut self.library.atoms));
+        let numbers: Vec<AtomId> =
+            certificate.atoms.iter().map(|atom| self.library.atoms.id(atom)).collect();
         let service = only_service(&claim.region.actions);
-        let domains = Domains { class, region: &claim.region, service: service.as_deref() };
-        let rules = Reader { claim, class, domains: &domains }.rules().map_err(Reason)?;
-        let numbers = &numbers;
-        let contradictions = &contradictions;
-        let checker =
-            Checker { claim, class, domains, rules, certificate, numbers, contradictions };
-        let mut path = HashMap::new();
-        checker
-            .node(&case.tree, &mut path)
-            .map_err(|why| Reason(format!("case of {}: {why}", class.label)))?;
+        let mut replay = Replay {
+            claim,
+            certificate,
+            service: service.as_deref(),
+            path: vec![1; self.library.atoms.len()],
+            atoms: &self.library.atoms,
+            numbers: &numbers,
+            facts,
+            answers: &mut self.answers,
+            known: Vec::new(),
+        };
+        for (class, rules) in &scene.classes {
+            let case = certificate.cases.iter().find(|case| case.caller == class.label);
+            let case = case.ok_or_else(|| Reason(format!("{} has no case", class.label)))?;
+            replay
+                .case(class, rules, &case.tree)
+                .map_err(|why| Reason(format!("case of {}: {why}", class.label)))?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The classes of a claim's callers, each with what concerns it.
+    pub(crate) fn scene(&mut self, claim: &Claim<'_>) -> Result<std::rc::Rc<Scene>, Reason> {
+        self.scenes.of(claim, &mut self.library).map_err(Reason)
+    }
+}
+
+/// Which atoms contradict each other, by what is known of the variable that they are on.
+#[derive(Default)]
+struct Answers {
+    variables: HashMap<Known, u32>,
+    found: HashMap<Box<[u32]>, bool>,
+}
+
+impl Answers {
+    fn number(&mut self, known: Known) -> u32 {
+        let next = u32::try_from(self.variables.len()).unwrap_or(u32::MAX);
+        *self.variables.entry(known).or_insert(next)
+    }
+}
+
+/// What the composition asks of the action and the resource.
+struct Facts {
+    caller_identity: AtomId,
+    bucket_policy: AtomId,
+    trust: AtomId,
+    offered_by_kms: AtomId,
+    key: AtomId,
+    kms: AtomId,
+    s3: AtomId,
+    rcp: AtomId,
+}
+
+impl Facts {
+    fn number(atoms: &mut Atoms) -> Facts {
+        let rcp: Vec<String> = RCP_SERVICES.iter().map(|service| format!("{service}:*")).collect();
+        let rcp: Vec<&str> = rcp.iter().map(String::as_str).collect();
+        Facts {
+            caller_identity: atoms.action(&["sts:getcalleridentity"]),
+            bucket_policy: atoms.action(&BUCKET_POLICY_ACTIONS),
+            trust: atoms.action(&ROLE_TRUST_ACTIONS),
+            offered_by_kms: atoms.action(&KMS_ACROSS_ACCOUNTS),
+            key: atoms.resource("*:key/*"),
+            kms: atoms.action(&["kms:*"]),
+            s3: atoms.action(&["s3:*"]),
+            rcp: atoms.action(&rcp),
+        }
+    }
 }
 
 /// Truth as a number: 0 is no, 2 is yes, 1 is not known. "And" is the least, "or" the greatest.
@@ -86,46 +168,64 @@ fn known(truth: bool) -> Truth {
     if truth { 2 } else { 0 }
 }
 
-type Path = HashMap<usize, bool>;
-
-struct Checker<'c> {
+/// A certificate being replayed.
+struct Replay<'c> {
     claim: &'c Claim<'c>,
-    class: &'c Class,
-    domains: Domains<'c>,
-    rules: Vec<Rule>,
     certificate: &'c Certificate,
-    numbers: &'c HashMap<&'c Atom, usize>,
-    /// Whether atoms of action and resource contradict each other, which is so for every class.
-    contradictions: &'c RefCell<HashMap<Vec<(usize, bool)>, bool>>,
+    /// The one service of the claim's actions, where it is one.
+    service: Option<&'c str>,
+    /// What is known of each atom at the present node.
+    path: Vec<Truth>,
+    atoms: &'c Atoms,
+    /// Of each atom of the certificate.
+    numbers: &'c [AtomId],
+    facts: &'c Facts,
+    answers: &'c mut Answers,
+    /// The variables met, by name, with their numbers among the answers.
+    known: Vec<(&'c str, u32)>,
 }
 
-impl Checker<'_> {
-    fn node(&self, node: &Node, path: &mut Path) -> Result<(), String> {
+impl<'c> Replay<'c> {
+    fn case(&mut self, class: &'c Class, rules: &'c [Rule], tree: &Node) -> Result<(), String> {
+        let domains = Domains { class, region: &self.claim.region, service: self.service };
+        // Keys may follow from the caller.
+        self.known.retain(|(on, _)| is_for_all(on));
+        let is_void = |rule: &Rule| {
+            rule.void.and_then(|id| self.atoms.get(id)).is_some_and(|atom| domains.is_void(atom))
+        };
+        let rules: Vec<&Rule> = rules.iter().filter(|rule| !is_void(rule)).collect();
+        self.node(&Seat { class, domains: &domains, rules: &rules }, tree)
+    }
+
+    fn node(&mut self, seat: &Seat<'_>, node: &Node) -> Result<(), String> {
         match node {
             Node::Split { atom, holds, fails } => {
-                if *atom >= self.certificate.atoms.len() || path.contains_key(atom) {
+                let number = self.numbers.get(*atom).map(|id| *id as usize);
+                let place = |path: &mut Vec<Truth>, truth: Truth| {
+                    number.and_then(|id| path.get_mut(id)).map(|at| std::mem::replace(at, truth))
+                };
+                if place(&mut self.path, 2) != Some(1) {
                     return Err(format!(
                         "it splits on atom {atom}, which is none or already known"
                     ));
                 }
-                for (side, child) in [(true, holds), (false, fails)] {
-                    path.insert(*atom, side);
-                    self.node(child, path)?;
-                }
-                path.remove(atom);
+                self.node(seat, holds)?;
+                place(&mut self.path, 0);
+                self.node(seat, fails)?;
+                place(&mut self.path, 1);
                 Ok(())
             }
-            Node::Impossible { literals } => self.impossible(literals, path),
+            Node::Impossible { literals } => self.impossible(seat, literals),
             Node::Allowed
-                if self.claim.expect == Expectation::Always && self.allowed(path) == 2 =>
+                if self.claim.expect == Expectation::Always && self.allowed(seat) == 2 =>
             {
                 Ok(())
             }
-            Node::Lacking if self.claim.expect == Expectation::Never && self.allowed(path) == 0 => {
+            Node::Lacking if self.claim.expect == Expectation::Never && self.allowed(seat) == 0 => {
                 Ok(())
             }
             Node::Denied(place)
-                if self.claim.expect == Expectation::Never && self.denied(place, path) =>
+                if self.claim.expect == Expectation::Never && self.denied(seat, place) =>
             {
                 Ok(())
             }
@@ -133,122 +233,139 @@ impl Checker<'_> {
         }
     }
 
-    fn impossible(&self, literals: &[(usize, bool)], path: &Path) -> Result<(), String> {
-        let mut tests = Vec::new();
+    fn impossible(&mut self, seat: &Seat<'_>, literals: &[(usize, bool)]) -> Result<(), String> {
+        let mut tests: Vec<(&'c Atom, bool)> = Vec::with_capacity(literals.len());
+        let mut ids = Vec::with_capacity(literals.len());
         for (number, side) in literals {
-            if path.get(number) != Some(side) {
+            let (Some(atom), Some(id)) =
+                (self.certificate.atoms.get(*number), self.numbers.get(*number))
+            else {
+                return Err(format!("there is no atom {number}"));
+            };
+            if self.truth(*id) != known(*side) {
                 return Err(format!("atom {number} is not known to be so"));
             }
-            tests.extend(self.certificate.atoms.get(*number).map(|atom| (atom, *side)));
+            tests.push((atom, *side));
+            ids.push((*id, *side));
         }
         let Some((first, _)) = tests.first() else {
             return Err("a contradiction of nothing".to_owned());
         };
-        if tests.iter().any(|(atom, _)| atom.on != first.on) {
+        let on = first.on.as_str();
+        if tests.iter().any(|(atom, _)| atom.on != on) {
             return Err("a contradiction of several variables".to_owned());
         }
-        match self.contradict(&first.on, literals, &tests) {
+        match self.contradict(seat, on, &ids, &tests) {
             true => Ok(()),
-            false => Err(format!("some value of {} is as atoms {literals:?} say", first.on)),
+            false => Err(format!("some value of {on} is as atoms {literals:?} say")),
         }
     }
 
-    fn contradict(&self, on: &str, literals: &[(usize, bool)], tests: &[(&Atom, bool)]) -> bool {
-        // Keys, and variables in patterns, may follow from the caller.
-        let for_all = matches!(on, "action" | "resource");
-        if !for_all || tests.iter().any(|(atom, _)| atom.variables) {
-            return self.domains.contradict(on, tests);
+    fn contradict(
+        &mut self,
+        seat: &Seat<'_>,
+        on: &'c str,
+        ids: &[(AtomId, bool)],
+        tests: &[(&Atom, bool)],
+    ) -> bool {
+        // What a policy variable stands for may follow from the caller.
+        if tests.iter().any(|(atom, _)| atom.variables) {
+            return seat.domains.contradict(&seat.domains.known(on), tests);
         }
-        if let Some(known) = self.contradictions.borrow().get(literals) {
-            return *known;
+        let met = self.known.iter().find(|(name, _)| *name == on).map(|(_, number)| *number);
+        let variable = met.unwrap_or_else(|| {
+            let number = self.answers.number(seat.domains.known(on));
+            self.known.push((on, number));
+            number
+        });
+        let sides = ids.iter().flat_map(|(id, side)| [*id, u32::from(*side)]);
+        let question: Box<[u32]> = std::iter::once(variable).chain(sides).collect();
+        if let Some(found) = self.answers.found.get(&question) {
+            return *found;
         }
-        let found = self.domains.contradict(on, tests);
-        self.contradictions.borrow_mut().insert(literals.to_vec(), found);
+        let found = seat.domains.contradict(&seat.domains.known(on), tests);
+        self.answers.found.insert(question, found);
         found
     }
 
-    fn denied(&self, place: &Place, path: &Path) -> bool {
-        let rule = self.rules.iter().find(|rule| rule.deny && rule.place == *place);
-        let free = if self.class.member == Principal::Anonymous { 0 } else { self.free(path) };
-        free == 0
-            && rule.is_some_and(|rule| self.applies(rule, path).min(self.counts(rule, path)) == 2)
+    fn truth(&self, id: AtomId) -> Truth {
+        self.path.get(id as usize).copied().unwrap_or(1)
     }
 
-    fn applies(&self, rule: &Rule, path: &Path) -> Truth {
-        let literals = rule.literals.iter().map(|(atom, side)| {
-            let value = self.numbers.get(atom).and_then(|number| path.get(number));
-            value.map_or(1, |value| known(value == side))
-        });
-        literals.min().unwrap_or(2)
+    fn denied(&self, seat: &Seat<'_>, place: &Place) -> bool {
+        let rule = seat.rules.iter().find(|rule| rule.deny && rule.is_at(place));
+        self.free(seat) == 0
+            && rule.is_some_and(|rule| self.applies(rule).min(self.counts(seat, rule)) == 2)
     }
 
-    fn action(&self, services: &[&str], patterns: &[String], path: &Path) -> Truth {
-        self.fact("action", services, patterns, path)
-    }
-
-    fn fact(&self, on: &str, services: &[&str], patterns: &[String], path: &Path) -> Truth {
-        if self.domains.service.is_some_and(|service| !services.contains(&service)) {
-            return 0;
+    fn applies(&self, rule: &Rule) -> Truth {
+        let mut least = 2;
+        for (atom, side) in rule.literals.iter() {
+            let truth = self.truth(*atom);
+            least = least.min(if *side { truth } else { opposite(truth) });
         }
-        let atom = Atom {
-            on: on.to_owned(),
-            test: "Among".to_owned(),
-            values: patterns.to_vec(),
-            variables: false,
-        };
-        let value = self.numbers.get(&atom).and_then(|number| path.get(number));
-        value.map_or(1, |value| known(*value))
+        least
     }
 
-    fn of_service(&self, services: &[&str], path: &Path) -> Truth {
-        if self.domains.service.is_some_and(|service| services.contains(&service)) {
-            return 2;
+    /// An atom about the action or resource that only actions of some services can meet.
+    fn fact(&self, services: &[&str], atom: AtomId) -> Truth {
+        match self.service {
+            Some(service) if !services.contains(&service) => 0,
+            _ => self.truth(atom),
         }
-        let patterns: Vec<String> = services.iter().map(|service| format!("{service}:*")).collect();
-        self.action(services, &patterns, path)
     }
 
-    fn free(&self, path: &Path) -> Truth {
-        self.action(&["sts"], &["sts:getcalleridentity".to_owned()], path)
+    fn of_service(&self, services: &[&str], atom: AtomId) -> Truth {
+        match self.service {
+            Some(service) => known(services.contains(&service)),
+            None => self.truth(atom),
+        }
     }
 
-    fn bucket_policy(&self, path: &Path) -> Truth {
-        self.action(&["s3"], &BUCKET_POLICY_ACTIONS.map(str::to_owned), path)
+    fn free(&self, seat: &Seat<'_>) -> Truth {
+        match seat.class.member {
+            Principal::Anonymous => 0,
+            _ => self.fact(&["sts"], self.facts.caller_identity),
+        }
     }
 
-    fn same_account(&self) -> bool {
-        self.class.member.account() == Some(&self.claim.region.resource_account)
+    fn bucket_policy(&self) -> Truth {
+        self.fact(&["s3"], self.facts.bucket_policy)
     }
 
-    fn counts(&self, rule: &Rule, path: &Path) -> Truth {
-        let root = matches!(self.class.member, Principal::Root { .. });
-        match rule.place.layer.as_str() {
-            "resource-control" => self.rcps_concern(path),
-            "service-control" => known(self.scps_concern()),
-            "resource" if root && self.same_account() => opposite(self.bucket_policy(path)),
+    fn same_account(&self, seat: &Seat<'_>) -> bool {
+        seat.class.member.account() == Some(&self.claim.region.resource_account)
+    }
+
+    fn counts(&self, seat: &Seat<'_>, rule: &Rule) -> Truth {
+        let root = matches!(seat.class.member, Principal::Root { .. });
+        match rule.layer {
+            "resource-control" => self.rcps_concern(seat),
+            "service-control" => known(Self::scps_concern(seat)),
+            "resource" if root && self.same_account(seat) => opposite(self.bucket_policy()),
             _ => 2,
         }
     }
 
-    fn scps_concern(&self) -> bool {
-        self.class.member.account().is_some() && !self.class.member.is_service_linked()
+    fn scps_concern(seat: &Seat<'_>) -> bool {
+        seat.class.member.account().is_some() && !seat.class.member.is_service_linked()
     }
 
-    fn rcps_concern(&self, path: &Path) -> Truth {
-        let linked = self.class.member.is_service_linked();
-        if linked { 0 } else { self.of_service(&RCP_SERVICES, path) }
+    fn rcps_concern(&self, seat: &Seat<'_>) -> Truth {
+        let linked = seat.class.member.is_service_linked();
+        if linked { 0 } else { self.of_service(&RCP_SERVICES, self.facts.rcp) }
     }
 
     /// The rule of composition, once more.
-    fn allowed(&self, path: &Path) -> Truth {
+    fn allowed(&self, seat: &Seat<'_>) -> Truth {
         let some = |wanted: &dyn Fn(&Rule) -> bool| -> Truth {
-            let rules = self.rules.iter().filter(|rule| wanted(rule));
-            rules.map(|rule| self.applies(rule, path)).max().unwrap_or(0)
+            let rules = seat.rules.iter().filter(|rule| wanted(rule));
+            rules.map(|rule| self.applies(rule)).max().unwrap_or(0)
         };
-        let by = |layer: &str| some(&|rule| !rule.deny && rule.place.layer == layer);
+        let by = |layer: &str| some(&|rule| !rule.deny && rule.layer == layer);
         let named = |close: u8| {
             some(&|rule| {
-                let layer = rule.place.layer.as_str();
+                let layer = rule.layer;
                 !rule.deny && rule.closeness == close && matches!(layer, "resource" | "grant")
             })
         };
@@ -262,21 +379,17 @@ impl Checker<'_> {
         let boundary = world.boundary.map_or(2, |_| by("boundary"));
         let session = if world.session.is_empty() { 2 } else { by("session") };
         let limits = boundary.min(session);
-        let key = self.of_service(&["kms"], path).min(self.fact(
-            "resource",
-            &["kms"],
-            &["*:key/*".to_owned()],
-            path,
-        ));
-        let trust = self.action(&["sts"], &ROLE_TRUST_ACTIONS.map(str::to_owned), path);
-        let offered_by_kms = self.action(&["kms"], &KMS_ACROSS_ACCOUNTS.map(str::to_owned), path);
-        let s3 = self.of_service(&["s3"], path);
-        let withheld = key.min(opposite(offered_by_kms)).max(s3.min(self.bucket_policy(path)));
+        let key = self.of_service(&["kms"], self.facts.kms);
+        let key = key.min(self.fact(&["kms"], self.facts.key));
+        let trust = self.fact(&["sts"], self.facts.trust);
+        let offered_by_kms = self.fact(&["kms"], self.facts.offered_by_kms);
+        let s3 = self.of_service(&["s3"], self.facts.s3);
+        let withheld = key.min(opposite(offered_by_kms)).max(s3.min(self.bucket_policy()));
         let public = world.restrict_public_buckets && world.resource.iter().any(Policy::is_public);
         let open = opposite(s3.min(known(public)));
         let implied = opposite(key.max(trust)).max(account);
         let foreign = any.min(opposite(withheld)).min(open);
-        let granted = match (&self.class.member, self.same_account()) {
+        let granted = match (&seat.class.member, self.same_account(seat)) {
             (Principal::Service { .. } | Principal::Federated { .. }, _) => any,
             (Principal::Anonymous, _) => any.min(open),
             (Principal::Root { .. }, true) => direct.max(role).max(implied),
@@ -284,21 +397,20 @@ impl Checker<'_> {
             (_, true) => direct.max(role.max(implied.min(identity)).min(limits)),
             (_, false) => foreign.min(identity).min(limits),
         };
-        let denies = self.rules.iter().filter(|rule| rule.deny);
-        let denied = denies.map(|rule| self.applies(rule, path).min(self.counts(rule, path))).max();
-        let free = if self.class.member == Principal::Anonymous { 0 } else { self.free(path) };
-        granted.min(self.fenced_in(path)).min(opposite(denied.unwrap_or(0))).max(free)
+        let denies = seat.rules.iter().filter(|rule| rule.deny);
+        let denied = denies.map(|rule| self.applies(rule).min(self.counts(seat, rule))).max();
+        granted.min(self.fenced_in(seat)).min(opposite(denied.unwrap_or(0))).max(self.free(seat))
     }
 
-    fn fenced_in(&self, path: &Path) -> Truth {
+    fn fenced_in(&self, seat: &Seat<'_>) -> Truth {
         let world = &self.claim.world;
         let allows = |layer: &str, level: usize| -> Option<Truth> {
-            let rules = self.rules.iter().filter(|rule| !rule.deny);
-            let rules = rules.filter(|rule| rule.place.layer == layer && rule.place.level == level);
-            rules.map(|rule| self.applies(rule, path)).max()
+            let rules = seat.rules.iter().filter(|rule| !rule.deny);
+            let rules = rules.filter(|rule| rule.layer == layer && rule.level == level);
+            rules.map(|rule| self.applies(rule)).max()
         };
         let mut least = 2;
-        if self.scps_concern() {
+        if Self::scps_concern(seat) {
             for level in 0..world.scps.len() {
                 least = least.min(allows("service-control", level).unwrap_or(0));
             }
@@ -306,11 +418,23 @@ impl Checker<'_> {
         for level in 0..world.rcps.len() {
             // A level without any Allow has AWS's own beside it.
             let allowed = allows("resource-control", level).unwrap_or(2);
-            least = least.min(allowed.max(opposite(self.rcps_concern(path))));
+            least = least.min(allowed.max(opposite(self.rcps_concern(seat))));
         }
         if !world.endpoint.is_empty() {
             least = least.min(allows("endpoint", 0).unwrap_or(0));
         }
         least
     }
+}
+
+/// A class of callers, and what concerns it.
+struct Seat<'s> {
+    class: &'s Class,
+    domains: &'s Domains<'s>,
+    rules: &'s [&'s Rule],
+}
+
+/// Whether every class of callers has the same variable.
+fn is_for_all(on: &str) -> bool {
+    matches!(on, "action" | "resource")
 }

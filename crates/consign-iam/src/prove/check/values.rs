@@ -1,17 +1,18 @@
 //! Contradictions: whether no value of one variable is as some atoms say.
 //!
-//! Text is searched with every pattern spelled out, character by character. Numbers, instants and
-//! addresses are cut into cells between the constants, in each of which all tests are constant.
-//! What this cannot decide is not a contradiction.
+//! Text is searched in [`super::text`]. Numbers, instants and addresses are cut into cells between
+//! the constants, in each of which all tests are constant ([`super::cells`]). What this cannot decide
+//! is not a contradiction.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::cells::{no_address, no_bytes, no_date, no_number};
+use super::text::{Text, Tok, no_text, wild};
+use crate::glob::Glob;
 use crate::key::Key;
 use crate::prove::classes::Class;
 use crate::prove::domains::{Derived, derived, is_list, written};
@@ -23,6 +24,19 @@ pub(super) struct Domains<'d> {
     pub(super) class: &'d Class,
     pub(super) region: &'d Region,
     pub(super) service: Option<&'d str>,
+}
+
+/// What a claim and a class of callers say of one variable, in their own words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Known {
+    Actions(Set),
+    Resources(Set),
+    /// What follows from the caller for a condition key, and what the region says of it.
+    Key {
+        follows: Derived,
+        list: bool,
+        given: Vec<Domain>,
+    },
 }
 
 /// What is known of one variable before any atom.
@@ -59,22 +73,6 @@ pub(super) enum Probe {
     Never,
 }
 
-#[derive(Clone, Default)]
-pub(super) struct Text {
-    negated: bool,
-    texts: HashSet<String>,
-    shapes: Vec<Vec<Tok>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tok {
-    Char(char),
-    Folded(char),
-    /// One character or any run; `false` where a colon is not among them.
-    One(bool),
-    Many(bool),
-}
-
 /// One test as the atom says it: of an absent key, of one value, of several.
 struct Test {
     on_absent: bool,
@@ -86,12 +84,13 @@ struct Test {
 }
 
 impl Domains<'_> {
-    /// Whether no request carries for `on` what the atoms and their sides say.
-    pub(super) fn contradict(&self, on: &str, atoms: &[(&Atom, bool)]) -> bool {
+    /// Whether no request carries for a variable what the atoms, all on it, and their sides say.
+    /// Where no atom holds policy variables, nothing but `known` and the atoms decides.
+    pub(super) fn contradict(&self, known: &Known, atoms: &[(&Atom, bool)]) -> bool {
         if atoms.iter().any(|(atom, _)| atom.test == "NothingBut") {
             return false;
         }
-        let variable = self.variable(on);
+        let variable = Variable::of(known);
         let tests: Vec<(Test, bool)> =
             atoms.iter().map(|(atom, side)| (self.test(atom), *side)).collect();
         let lack = variable.may_lack && tests.iter().all(|(test, side)| test.on_absent == *side);
@@ -135,82 +134,24 @@ impl Domains<'_> {
         atom.on == "resource" && patterns.contains(&Ok(None))
     }
 
-    fn variable(&self, on: &str) -> Variable {
-        let inside = |set: &Set, lower: bool| {
-            let side = |globs: &[crate::glob::Glob]| {
-                let mut text = Text::default();
-                for glob in globs {
-                    let pattern = written(glob);
-                    let pattern = if lower { pattern.to_ascii_lowercase() } else { pattern };
-                    text.add(wild(&pattern));
-                }
-                Probe::Text(text)
-            };
-            vec![(side(&set.including), true), (side(&set.except), false)]
-        };
-        let mut variable =
-            Variable { may_lack: false, may_be_one: true, may_be_many: false, limits: Vec::new() };
+    /// What is known of a variable before any atom, as the claim and the class say it.
+    pub(super) fn known(&self, on: &str) -> Known {
         match on {
-            "action" => {
-                variable.limits = inside(&self.region.actions, true);
-                let mut named = Text::default();
-                named.add(wild("?*:?*"));
-                variable.limits.push((Probe::Text(named), true));
-                return variable;
-            }
-            "resource" => {
-                variable.limits = inside(&self.region.resource, false);
-                return variable;
-            }
+            "action" => return Known::Actions(self.region.actions.clone()),
+            "resource" => return Known::Resources(self.region.resource.clone()),
             _ => {}
         }
         let key = Key::new(on);
-        match derived(self.class, self.region, self.service, &key) {
-            Derived::Absent => (variable.may_lack, variable.may_be_one) = (true, false),
-            Derived::Of(set) => variable.limits = inside(&set, false),
-            Derived::Perhaps(set) => {
-                variable.may_lack = true;
-                variable.limits = inside(&set, false);
-            }
-            Derived::Anything => {
-                (variable.may_lack, variable.may_be_many) = (true, is_list(key.folded()));
-            }
+        let given = self.region.context.iter().filter(|(name, _)| Key::new(name) == key);
+        Known::Key {
+            follows: derived(self.class, self.region, self.service, &key),
+            list: is_list(key.folded()),
+            given: given.map(|(_, domain)| domain.clone()).collect(),
         }
-        for (_, domain) in self.region.context.iter().filter(|(name, _)| Key::new(name) == key) {
-            let values = match domain {
-                Domain::Any => continue,
-                Domain::Absent => {
-                    (variable.may_be_one, variable.may_be_many) = (false, false);
-                    continue;
-                }
-                Domain::Present(values) => {
-                    variable.may_lack = false;
-                    values
-                }
-                Domain::Perhaps(values) => values,
-            };
-            match values {
-                Values::Any => {}
-                Values::Of(set) => variable.limits.extend(inside(set, false)),
-                Values::Fixed(texts) => {
-                    let texts = texts.iter().cloned().collect();
-                    variable.limits.push((Probe::Text(Text { texts, ..Text::default() }), true));
-                }
-                Values::Numbers { from, to } => {
-                    let mut bound = |holds: fn(Ordering) -> bool, text: &Option<String>| {
-                        let number = text.as_deref().and_then(Decimal::parse);
-                        let constants = number.into_iter().map(Decimal::into_owned).collect();
-                        if text.is_some() {
-                            let probe = Probe::Number { holds, negated: false, constants };
-                            variable.limits.push((probe, true));
-                        }
-                    };
-                    bound(Ordering::is_ge, from);
-                    bound(Ordering::is_le, to);
-                }
-            }
-        }
-        variable
+    }
+
+    fn variable(&self, on: &str) -> Variable {
+        Variable::of(&self.known(on))
     }
 
     fn test(&self, atom: &Atom) -> Test {
@@ -381,62 +322,84 @@ impl Domains<'_> {
     }
 }
 
-fn wild(pattern: &str) -> Vec<Tok> {
-    let token = |c| match c {
-        '*' => Tok::Many(true),
-        '?' => Tok::One(true),
-        c => Tok::Char(c),
-    };
-    pattern.chars().map(token).collect()
-}
-
-fn takes(token: Tok, c: char) -> bool {
-    match token {
-        Tok::Char(wanted) => wanted == c,
-        Tok::Folded(wanted) => c.to_lowercase().eq([wanted]),
-        Tok::One(colon) | Tok::Many(colon) => colon || c != ':',
-    }
-}
-
-impl Text {
-    fn add(&mut self, tokens: Vec<Tok>) {
-        let plain: Option<String> =
-            tokens.iter().map(|t| if let Tok::Char(c) = t { Some(*c) } else { None }).collect();
-        match plain {
-            Some(text) => {
-                self.texts.insert(text);
+impl Variable {
+    /// Nothing but what is known decides what a variable may be: answers are kept by it.
+    fn of(known: &Known) -> Variable {
+        let mut variable =
+            Variable { may_lack: false, may_be_one: true, may_be_many: false, limits: Vec::new() };
+        match known {
+            Known::Actions(set) => {
+                variable.limits = inside(set, true);
+                let mut named = Text::default();
+                named.add(wild("?*:?*"));
+                variable.limits.push((Probe::Text(named), true));
             }
-            None => self.shapes.push(tokens),
+            Known::Resources(set) => variable.limits = inside(set, false),
+            Known::Key { follows, list, given } => {
+                match follows {
+                    Derived::Absent => (variable.may_lack, variable.may_be_one) = (true, false),
+                    Derived::Of(set) => variable.limits = inside(set, false),
+                    Derived::Perhaps(set) => {
+                        variable.may_lack = true;
+                        variable.limits = inside(set, false);
+                    }
+                    Derived::Anything => (variable.may_lack, variable.may_be_many) = (true, *list),
+                }
+                given.iter().for_each(|domain| variable.narrow(domain));
+            }
         }
+        variable
     }
 
-    fn holds(&self, value: &str) -> bool {
-        let matches = |shape: &Vec<Tok>| {
-            let mut at = closure(shape, BTreeSet::from([0]));
-            for c in value.chars() {
-                at = advance(shape, &at, c);
+    /// What the region says of a key.
+    fn narrow(&mut self, domain: &Domain) {
+        let values = match domain {
+            Domain::Any => return,
+            Domain::Absent => {
+                (self.may_be_one, self.may_be_many) = (false, false);
+                return;
             }
-            at.contains(&shape.len())
+            Domain::Present(values) => {
+                self.may_lack = false;
+                values
+            }
+            Domain::Perhaps(values) => values,
         };
-        (self.texts.contains(value) || self.shapes.iter().any(matches)) != self.negated
-    }
-}
-
-fn closure(shape: &[Tok], mut at: BTreeSet<usize>) -> BTreeSet<usize> {
-    for (place, token) in shape.iter().enumerate() {
-        if matches!(token, Tok::Many(_)) && at.contains(&place) {
-            at.insert(place + 1);
+        match values {
+            Values::Any => {}
+            Values::Of(set) => self.limits.extend(inside(set, false)),
+            Values::Fixed(texts) => {
+                let texts = texts.iter().cloned().collect();
+                self.limits.push((Probe::Text(Text { texts, ..Text::default() }), true));
+            }
+            Values::Numbers { from, to } => {
+                let mut bound = |holds: fn(Ordering) -> bool, text: &Option<String>| {
+                    let number = text.as_deref().and_then(Decimal::parse);
+                    let constants = number.into_iter().map(Decimal::into_owned).collect();
+                    if text.is_some() {
+                        let probe = Probe::Number { holds, negated: false, constants };
+                        self.limits.push((probe, true));
+                    }
+                };
+                bound(Ordering::is_ge, from);
+                bound(Ordering::is_le, to);
+            }
         }
     }
-    at
 }
 
-fn advance(shape: &[Tok], at: &BTreeSet<usize>, c: char) -> BTreeSet<usize> {
-    let taken = at.iter().filter_map(|place| {
-        let token = shape.get(*place).filter(|token| takes(**token, c))?;
-        Some(if matches!(token, Tok::Many(_)) { *place } else { place + 1 })
-    });
-    closure(shape, taken.collect())
+/// What lies in a set, as limits.
+fn inside(set: &Set, lower: bool) -> Vec<(Probe, bool)> {
+    let side = |globs: &[Glob]| {
+        let mut text = Text::default();
+        for glob in globs {
+            let pattern = written(glob);
+            let pattern = if lower { pattern.to_ascii_lowercase() } else { pattern };
+            text.add(wild(&pattern));
+        }
+        Probe::Text(text)
+    };
+    vec![(side(&set.including), true), (side(&set.except), false)]
 }
 
 fn holds_all(sides: &[(&Probe, bool)], value: &str) -> bool {
@@ -481,68 +444,4 @@ fn is_empty(sides: &[(&Probe, bool)]) -> bool {
         return !list.texts.iter().any(|text| holds_all(sides, text));
     }
     no_text(&texts) || no_number(sides) || no_date(sides) || no_address(sides) || no_bytes(sides)
-}
-
-/// States after which the search is given up.
-const STATES_MAX: usize = 60_000;
-
-fn no_text(sides: &[(&Text, bool)]) -> bool {
-    let mut shapes: Vec<(usize, Vec<Tok>)> = Vec::new();
-    for (side, (text, _)) in sides.iter().enumerate() {
-        shapes.extend(text.shapes.iter().map(|shape| (side, shape.clone())));
-        let texts = text.texts.iter().map(|text| (side, text.chars().map(Tok::Char).collect()));
-        shapes.extend(texts);
-    }
-    let start: Vec<BTreeSet<usize>> =
-        shapes.iter().map(|(_, shape)| closure(shape, BTreeSet::from([0]))).collect();
-    let mut seen = HashSet::from([start.clone()]);
-    let mut waiting = vec![start];
-    while let Some(state) = waiting.pop() {
-        let matched = |side: usize, alive: bool| {
-            shapes.iter().zip(&state).any(|((owner, shape), at)| {
-                *owner == side && if alive { !at.is_empty() } else { at.contains(&shape.len()) }
-            })
-        };
-        let mut numbered = sides.iter().enumerate();
-        if numbered.clone().all(|(side, (_, inside))| matched(side, false) == *inside) {
-            return false;
-        }
-        if numbered.any(|(side, (_, inside))| *inside && !matched(side, true)) {
-            continue;
-        }
-        for c in characters(&shapes, &state) {
-            let next: Vec<BTreeSet<usize>> =
-                shapes.iter().zip(&state).map(|((_, shape), at)| advance(shape, at, c)).collect();
-            if seen.insert(next.clone()) {
-                waiting.push(next);
-            }
-        }
-        if seen.len() > STATES_MAX {
-            return false;
-        }
-    }
-    true
-}
-
-/// Every character that some pattern tells from others here, and one that none does.
-fn characters(shapes: &[(usize, Vec<Tok>)], state: &[BTreeSet<usize>]) -> BTreeSet<char> {
-    let mut characters = BTreeSet::from([':']);
-    for ((_, shape), at) in shapes.iter().zip(state) {
-        for token in at.iter().filter_map(|place| shape.get(*place)) {
-            match token {
-                Tok::Char(c) => {
-                    characters.insert(*c);
-                }
-                Tok::Folded(c) => {
-                    characters.extend([*c, c.to_ascii_uppercase()]);
-                    if *c == 'k' {
-                        characters.insert('\u{212a}');
-                    }
-                }
-                Tok::One(_) | Tok::Many(_) => {}
-            }
-        }
-    }
-    characters.extend(('\u{f0000}'..='\u{ffffd}').find(|c| !characters.contains(c)));
-    characters
 }
