@@ -11,7 +11,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PublicKey {
-    /// `age1…` for a recipient, `ssh-ed25519 AAAA…` (without comment) for a signer.
+    /// `age1…` or `age1pq1…` for a recipient, `ssh-ed25519 AAAA…` (without comment) for a signer.
     pub key: String,
     /// What its owner calls it, or `b3:` and 16 hexadecimal digits of BLAKE3 of the key's text.
     pub id: KeyId,
@@ -20,7 +20,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// A key that opens what is sent to its owner: an age X25519 recipient.
+    /// A key that opens what is sent to its owner: an age recipient, X25519 or post-quantum.
     pub fn recipient(
         text: &str,
         id: Option<KeyId>,
@@ -37,8 +37,10 @@ impl PublicKey {
         if !text.starts_with("age1") {
             return Err(bad("a recipient begins with `age1`"));
         }
-        if text.len() != 62 {
-            let reason = format!("it has 62 characters, this one {}", text.chars().count());
+        // Bech32 of 32 bytes, or of the 1,216 of ML-KEM-768 and X25519.
+        let length = if text.starts_with("age1pq1") { 1959 } else { 62 };
+        if text.len() != length {
+            let reason = format!("it has {length} characters, this one {}", text.chars().count());
             return Err(bad(&reason));
         }
         if !bech32_checks(text) {
@@ -101,9 +103,15 @@ fn bad_key(text: &str, what: &str, reason: &str) -> Error {
 
 /// Whether a lower-case bech32 text (BIP 173) ends in its own checksum.
 fn bech32_checks(text: &str) -> bool {
+    checksum(text) == 1
+}
+
+/// The sum of BIP 173 over prefix and letters, 1 for a text that ends in its own checksum, 0 for one
+/// that is no such text.
+fn checksum(text: &str) -> u32 {
     const CHARSET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
     const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
-    let Some((prefix, data)) = text.rsplit_once('1') else { return false };
+    let Some((prefix, data)) = text.rsplit_once('1') else { return 0 };
     let step = |sum: u32, value: u32| {
         let top = sum >> 25;
         let next = ((sum & 0x1ff_ffff) << 5) ^ value;
@@ -114,11 +122,11 @@ fn bech32_checks(text: &str) -> bool {
     sum = prefix.bytes().fold(sum, |s, b| step(s, u32::from(b & 31)));
     for byte in data.bytes() {
         let Some(value) = (0..).zip(CHARSET).find(|(_, c)| **c == byte).map(|(i, _)| i) else {
-            return false;
+            return 0;
         };
         sum = step(sum, value);
     }
-    sum == 1
+    sum
 }
 
 #[cfg(test)]
@@ -149,6 +157,25 @@ mod tests {
         for bad in ["", "ssh-ed25519", "ssh-rsa AAAA", AGE, &SSH.replace("KoE", "Ko")] {
             assert!(PublicKey::signer(bad, None, None).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_post_quantum_recipient_is_judged_by_its_checksum() {
+        const LETTERS: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+        let body: String = (0..1946).map(|n| char::from(LETTERS[n * 7 % 32])).collect();
+        // One in 32^6 endings is right; the polynomial of BIP 173 finds it letter by letter.
+        let mut text = format!("age1pq1{body}qqqqqq");
+        let sum = checksum(&text) ^ 1;
+        text.truncate(text.len() - 6);
+        for at in (0..6).rev() {
+            text.push(char::from(LETTERS[(sum >> (5 * at) & 31) as usize]));
+        }
+        assert!(PublicKey::recipient(&text, None, None).is_ok());
+        let other = if &text[100..101] == "q" { "p" } else { "q" };
+        let mut mistyped = text.clone();
+        mistyped.replace_range(100..101, other);
+        assert!(PublicKey::recipient(&mistyped, None, None).is_err());
+        assert!(PublicKey::recipient(&text[..1958], None, None).is_err());
     }
 
     #[test]

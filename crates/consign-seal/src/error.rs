@@ -120,7 +120,10 @@ impl Error {
                  identity that belongs to one of them"
             }
             ErrorKind::NeedsPassphrase => {
-                "open it with `age -d FILE`, which asks for the passphrase"
+                "give the passphrase on the terminal, or in a file with --passphrase-file FILE"
+            }
+            ErrorKind::WrongPassphrase => {
+                "ask whoever sealed it; upper and lower case, spaces and accents all count"
             }
             ErrorKind::Truncated => "fetch the file again: the end of it is missing",
             ErrorKind::TruncatedOrTampered => {

@@ -54,7 +54,7 @@ pub(crate) fn hkdf_sha256(
     Ok(key)
 }
 
-pub(crate) fn hmac_sha256(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
+pub(crate) fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data);
     let mut out = [0u8; 32];
     out.copy_from_slice(tag.as_ref());

@@ -65,7 +65,7 @@ fn hostile_headers_are_refused() {
     check("a stanza of 1 MiB", file(&format!("-> x {}\n\n", "y".repeat(1 << 20))), header);
     let long_body = format!("{}\n", "A".repeat(64)).repeat(1 << 14);
     check("a body of 1 MiB", file(&format!("-> x\n{long_body}\n")), header);
-    check("10,000 recipients", file(&x25519.repeat(10_000)), header);
+    check("12,000 recipients", file(&x25519.repeat(12_000)), header);
     check("30,000 unknown stanzas", file(&many_unknown), None);
     check("as many arguments as fit", file(&format!("-> x{}\n\n", " y".repeat(100_000))), None);
     check("a body line of 1 MiB", file(&format!("-> x\n{}\n", "A".repeat(1 << 20))), header);
@@ -111,7 +111,7 @@ fn scrypt(factor: &str) -> String {
 fn a_passphrase_is_recognised() {
     let error = age::open_all(&[Identity::generate().unwrap()], &file(&scrypt("18"))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NeedsPassphrase);
-    assert!(error.hint().unwrap().contains("age -d"));
+    assert!(error.hint().unwrap().contains("--passphrase-file"));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_header_with_many_low_order_shares_costs_little() {
 #[test]
 fn the_longest_header_is_written_and_read() {
     let identity = Identity::generate().unwrap();
-    let mut recipients = vec![Identity::generate().unwrap().to_recipient(); 2619];
+    let mut recipients = vec![Identity::generate().unwrap().to_recipient(); 10_698];
     recipients.push(identity.to_recipient());
     let sealed = age::seal_all(&recipients, b"to all").unwrap();
     assert_eq!(age::open_all(std::slice::from_ref(&identity), &sealed).unwrap(), b"to all");
@@ -235,7 +235,7 @@ fn keys_are_read_in_their_one_form() {
     assert_eq!(recipient, identity.to_recipient());
 
     let bad = ErrorKind::BadKey;
-    let not_yet = ErrorKind::UnsupportedKey;
+    let other = ErrorKind::UnsupportedKey;
     for (text, kind) in [
         ("", bad),
         ("age1", bad),
@@ -248,9 +248,12 @@ fn keys_are_read_in_their_one_form() {
         (&format!("{SPEC_RECIPIENT}q"), bad),
         (&"age1".repeat(1 << 18), bad),
         (SPEC_IDENTITY, bad),
-        ("age1pq1qqqqqqqq", not_yet),
-        ("age1tag1qqqqqqqq", not_yet),
-        ("ssh-ed25519 AAAA", not_yet),
+        ("age1pq1qqqqqqqq", bad),
+        ("age1tag1qqqqqqqq", bad),
+        ("age1../../sh1qqqqqqqq", bad),
+        ("ssh-ed25519 AAAA", bad),
+        ("ssh-rsa AAAA", bad),
+        ("ssh-dss AAAA", other),
     ] {
         let error = Recipient::parse(text).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
@@ -261,10 +264,11 @@ fn keys_are_read_in_their_one_form() {
         (&SPEC_IDENTITY.to_ascii_lowercase(), bad),
         (&SPEC_IDENTITY.replace("GFPYYS", "GFPYYZ"), bad),
         (&SPEC_IDENTITY[..40], bad),
-        ("AGE-SECRET-KEY-PQ-1QQQQ", not_yet),
-        ("AGE-PLUGIN-YUBIKEY-1QQQQ", not_yet),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----", not_yet),
-        ("-----BEGIN AGE ENCRYPTED FILE-----", not_yet),
+        ("AGE-SECRET-KEY-PQ-1QQQQ", bad),
+        ("AGE-PLUGIN-YUBIKEY-1QQQQ", bad),
+        ("AGE-PLUGIN-../SH-1QQQQ", bad),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", other),
+        ("-----BEGIN AGE ENCRYPTED FILE-----", other),
     ] {
         let error = Identity::parse(text).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");

@@ -5,48 +5,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use common::{EDGE_LENGTHS, judge, ramp};
+use common::{EDGE_LENGTHS, judge, ramp, run, succeed, write};
 use consign_seal::ErrorKind;
 use consign_seal::age::{self, ArmorWriter, Identity, OpenReader, SealWriter};
 use consign_seal::sshsig::{self, SigningKey, VerifyingKey};
 
 const NAMESPACE: &str = "consign-manifest@1";
-
-/// Runs a program with `input` on its standard input.
-fn run(command: &mut Command, input: &[u8]) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the judge starts");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let input = input.to_vec();
-    // A judge that fails early closes the pipe: then its own words matter, not ours.
-    let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().expect("the judge ends");
-    feeder.join().expect("fed");
-    output
-}
-
-fn succeed(command: &mut Command, input: &[u8]) -> Vec<u8> {
-    let output = run(command, input);
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {words}");
-    output.stdout
-}
-
-fn write(path: &Path, bytes: &[u8]) {
-    std::fs::write(path, bytes).expect("written");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let owner_only = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(path, owner_only).expect("permissions");
-    }
-}
 
 #[test]
 fn age_opens_what_we_seal() {

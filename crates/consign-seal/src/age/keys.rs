@@ -1,58 +1,103 @@
-//! Recipients (`age1…`, public) and identities (`AGE-SECRET-KEY-1…`, secret).
+//! Recipients (public) and identities (secret) of every kind, and the files that hold them.
+//!
+//! [`Recipient::parse`] and [`Identity::parse`] tell the kinds apart by how they begin;
+//! [`parse_identities`] reads a whole file: age identities a line each, an OpenSSH private key, or
+//! either of them sealed with a passphrase.
 
 use std::fmt;
 use std::str::FromStr;
 
-use bech32::primitives::decode::CheckedHrpstring;
-use bech32::{Bech32, Hrp};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::primitives::{random, x25519, x25519_private, x25519_public};
+use super::file_key::FileKey;
+use super::hybrid::{self, HybridIdentity, HybridRecipient};
+use super::passphrase::Passphrase;
+use super::plugin::{PluginIdentity, PluginRecipient};
+use super::ssh::{SshIdentity, SshRecipient};
+use super::stanza::Stanza;
+use super::x25519::{self, X25519Identity, X25519Recipient};
+use super::{open_all, starts_like_age, text};
+use crate::openssh::private;
 use crate::{Error, ErrorKind};
 
-const RECIPIENT_HRP: &str = "age";
-const IDENTITY_HRP: &str = "AGE-SECRET-KEY-";
+/// Lines of a recipients file, and bytes of an identity file, beyond which it is something else.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Somebody to seal for: an X25519 public key, written `age1…`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Recipient {
-    // INVARIANT: not a point of low order, so an agreement with it never comes out as zero.
-    public: [u8; 32],
+/// Somebody to seal for.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recipient {
+    /// `age1…`
+    X25519(X25519Recipient),
+    /// `age1pq1…`: ML-KEM-768 and X25519. Never beside recipients that are not post-quantum.
+    Hybrid(HybridRecipient),
+    /// `ssh-ed25519 AAAA…` or `ssh-rsa AAAA…`
+    Ssh(SshRecipient),
+    /// Whoever knows these words. Never beside any other recipient.
+    Passphrase(Passphrase),
+    /// `age1NAME1…`, for the program `age-plugin-NAME`. What holds one is sealed with
+    /// [`super::Sealer::with_stanzas`] only.
+    Plugin(PluginRecipient),
 }
 
 impl Recipient {
-    /// Reads `age1…`. Refuses anything else, with a reason that names what it seems to be.
+    /// Reads `age1…`, `age1pq1…`, `age1NAME1…` or an SSH public key line. Refuses anything else,
+    /// with a reason that names what it seems to be.
     pub fn parse(text: &str) -> Result<Recipient, Error> {
-        let key = read_bech32(RECIPIENT_HRP, text).map_err(|why| not_a_recipient(text, why))?;
-        Recipient::from_bytes(*key)
-    }
-
-    fn from_bytes(public: [u8; 32]) -> Result<Recipient, Error> {
-        // Every scalar is a multiple of 8 (RFC 7748 §5), so one agreement with any scalar shows
-        // a point of low order. What is sealed for one, everybody can open.
-        let probe = x25519_private(&[0x40; 32])?;
-        if x25519(&probe, &public).is_none() {
-            return Err(Error::new(
-                ErrorKind::BadKey,
-                "this recipient is a point of low order: anyone could open what is sealed for it",
-            ));
+        if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-") {
+            return SshRecipient::parse(text).map(Recipient::Ssh);
         }
-        Ok(Recipient { public })
+        if text.starts_with("age1pq1") {
+            let key = text::decode(hybrid::RECIPIENT_HRP, text)
+                .map_err(|why| not_a_recipient(text, why))?;
+            return HybridRecipient::from_bytes(&key).map(Recipient::Hybrid);
+        }
+        match text::decode(x25519::RECIPIENT_HRP, text) {
+            Ok(key) => X25519Recipient::from_bytes(*key).map(Recipient::X25519),
+            Err(why) => match PluginRecipient::parse(text) {
+                Some(plugin) => plugin.map(Recipient::Plugin),
+                None => Err(not_a_recipient(text, why)),
+            },
+        }
     }
 
-    pub(crate) fn public(&self) -> &[u8; 32] {
-        &self.public
+    /// Whether what is sealed for it stays sealed when large quantum computers exist.
+    pub fn is_post_quantum(&self) -> bool {
+        match self {
+            Recipient::Hybrid(_) => true,
+            // age.md, "The tagged recipient types": the hybrid one, where a plugin has the key.
+            Recipient::Plugin(plugin) => plugin.name() == "tagpq",
+            Recipient::X25519(_) | Recipient::Ssh(_) | Recipient::Passphrase(_) => false,
+        }
+    }
+
+    /// The stanza that wraps `file_key` for it.
+    pub(super) fn wrap(&self, file_key: &FileKey) -> Result<Stanza, Error> {
+        match self {
+            Recipient::X25519(recipient) => recipient.wrap(file_key),
+            Recipient::Hybrid(recipient) => recipient.wrap(file_key),
+            Recipient::Ssh(recipient) => recipient.wrap(file_key),
+            Recipient::Passphrase(passphrase) => passphrase.wrap(file_key),
+            Recipient::Plugin(plugin) => Err(Error::new(
+                ErrorKind::UnsupportedKey,
+                format!(
+                    "the recipient is one of the plugin {0}; only `consign seal` runs age-plugin-{0}",
+                    plugin.name()
+                ),
+            )),
+        }
     }
 }
 
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        bech32::encode_lower_to_fmt::<Bech32, _>(
-            f,
-            Hrp::parse_unchecked(RECIPIENT_HRP),
-            &self.public,
-        )
-        .map_err(|_| fmt::Error)
+        match self {
+            Recipient::X25519(recipient) => recipient.fmt(f),
+            Recipient::Hybrid(recipient) => recipient.fmt(f),
+            Recipient::Ssh(recipient) => recipient.fmt(f),
+            Recipient::Passphrase(_) => f.write_str("a passphrase"),
+            Recipient::Plugin(recipient) => recipient.fmt(f),
+        }
     }
 }
 
@@ -70,152 +115,183 @@ impl FromStr for Recipient {
     }
 }
 
-/// A secret key that opens what was sealed for its [`Recipient`]. Wiped when dropped.
+/// What opens what was sealed for its [`Recipient`]. Secret; wiped when dropped.
 #[derive(Clone)]
-pub struct Identity {
-    secret: Zeroizing<[u8; 32]>,
-    recipient: Recipient,
+#[non_exhaustive]
+pub enum Identity {
+    /// `AGE-SECRET-KEY-1…`
+    X25519(X25519Identity),
+    /// `AGE-SECRET-KEY-PQ-1…`
+    Hybrid(HybridIdentity),
+    /// An OpenSSH private key.
+    Ssh(SshIdentity),
+    /// Words.
+    Passphrase(Passphrase),
+    /// `AGE-PLUGIN-NAME-1…`, for the program `age-plugin-NAME`. It opens nothing here; see
+    /// [`super::Header::open_with`].
+    Plugin(PluginIdentity),
 }
 
 impl Identity {
-    /// A new identity from the randomness of the operating system (age.md, "The X25519 recipient
-    /// type").
+    /// A new X25519 identity from the randomness of the operating system. Every `age` opens what is
+    /// sealed for it.
     pub fn generate() -> Result<Identity, Error> {
-        Identity::from_secret(random::<32>()?)
+        X25519Identity::generate().map(Identity::X25519)
     }
 
-    /// Reads `AGE-SECRET-KEY-1…`. Errors never repeat the text.
+    /// A new post-quantum identity. `age` 1.3 and later opens what is sealed for it.
+    pub fn generate_post_quantum() -> Result<Identity, Error> {
+        HybridIdentity::generate().map(Identity::Hybrid)
+    }
+
+    /// Reads `AGE-SECRET-KEY-1…`, `AGE-SECRET-KEY-PQ-1…` or `AGE-PLUGIN-NAME-1…`. Errors never
+    /// repeat the text. Whole files are read by [`parse_identities`].
     pub fn parse(text: &str) -> Result<Identity, Error> {
-        let secret = read_bech32(IDENTITY_HRP, text).map_err(|why| not_an_identity(text, why))?;
-        Identity::from_secret(secret)
+        if text.starts_with(hybrid::IDENTITY_HRP) {
+            let seed = text::decode(hybrid::IDENTITY_HRP, text)
+                .map_err(|why| not_an_identity(text, why))?;
+            return HybridIdentity::from_seed(seed).map(Identity::Hybrid);
+        }
+        if let Some(plugin) = PluginIdentity::parse(text) {
+            return plugin.map(Identity::Plugin);
+        }
+        let secret =
+            text::decode(x25519::IDENTITY_HRP, text).map_err(|why| not_an_identity(text, why))?;
+        X25519Identity::from_secret(secret).map(Identity::X25519)
     }
 
-    fn from_secret(secret: Zeroizing<[u8; 32]>) -> Result<Identity, Error> {
-        let public = x25519_public(&x25519_private(&secret)?)?;
-        Ok(Identity { secret, recipient: Recipient { public } })
-    }
-
-    /// The public half, to give to those who seal.
+    /// The public half, to give to those who seal. That of a passphrase is the passphrase.
     pub fn to_recipient(&self) -> Recipient {
-        self.recipient
+        match self {
+            Identity::X25519(identity) => Recipient::X25519(identity.recipient()),
+            Identity::Hybrid(identity) => Recipient::Hybrid(identity.recipient().clone()),
+            Identity::Ssh(identity) => Recipient::Ssh(identity.recipient().clone()),
+            Identity::Passphrase(passphrase) => Recipient::Passphrase(passphrase.clone()),
+            Identity::Plugin(identity) => Recipient::Plugin(identity.recipient()),
+        }
     }
 
-    /// `AGE-SECRET-KEY-1…`, for an identity file.
+    /// The line of an identity file. SSH keys and passphrases have none: for them it is a comment.
     pub fn secret_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(
-            bech32::encode_upper::<Bech32>(
-                Hrp::parse_unchecked(IDENTITY_HRP),
-                self.secret.as_slice(),
-            )
-            .expect("32 bytes are within the length that Bech32 allows"),
-        )
+        match self {
+            Identity::X25519(identity) => identity.secret_text(),
+            Identity::Hybrid(identity) => identity.secret_text(),
+            Identity::Plugin(identity) => Zeroizing::new(identity.text().to_owned()),
+            Identity::Ssh(_) => Zeroizing::new("# an SSH key, in a file of its own".to_owned()),
+            Identity::Passphrase(_) => Zeroizing::new("# a passphrase".to_owned()),
+        }
     }
 
-    pub(crate) fn secret(&self) -> &[u8; 32] {
-        &self.secret
+    /// The file key, if the stanza is for this identity.
+    pub(super) fn unwrap(&self, stanza: &Stanza) -> Result<Option<FileKey>, Error> {
+        match self {
+            Identity::X25519(identity) => identity.unwrap(stanza),
+            Identity::Hybrid(identity) => identity.unwrap(stanza),
+            Identity::Ssh(identity) => identity.unwrap(stanza),
+            Identity::Passphrase(passphrase) => passphrase.unwrap(stanza),
+            Identity::Plugin(_) => Ok(None),
+        }
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity(for {})", self.recipient)
+        write!(f, "Identity(for {})", self.to_recipient())
     }
 }
 
-/// Reads an identity file as `age-keygen` and `consign keys new` write it: an identity a line,
-/// blank lines and lines starting with `#` ignored. Refuses a file without any identity.
+/// Reads an identity file as `age-keygen` and `consign keys new` write it, or an OpenSSH private
+/// key file. One that is protected fails with [`ErrorKind::NeedsPassphrase`]: see
+/// [`parse_identities`].
 pub fn parse_identity_file(text: &str) -> Result<Vec<Identity>, Error> {
-    let mut identities = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let identity = Identity::parse(line).map_err(|error| {
-            Error::new(error.kind(), format!("identity file, line {}: {error}", number + 1))
-        })?;
-        identities.push(identity);
+    parse_identities(text.as_bytes(), None)
+}
+
+/// Reads a file of identities: one a line, blank lines and lines starting with `#` ignored; or one
+/// OpenSSH private key; or an age file, armored or not, that holds such lines and is sealed with a
+/// passphrase. `passphrase` matters only to a file that is protected; without it, such a file is
+/// [`ErrorKind::NeedsPassphrase`]. Refuses a file without any identity.
+pub fn parse_identities(
+    file: &[u8],
+    passphrase: Option<&Passphrase>,
+) -> Result<Vec<Identity>, Error> {
+    if file.len() > FILE_BYTES_MAX {
+        return Err(Error::new(ErrorKind::BadKey, "the identity file is too long to be one"));
     }
+    if starts_like_age(file) {
+        let Some(passphrase) = passphrase else {
+            let context = "the identity file is protected by a passphrase";
+            return Err(Error::new(ErrorKind::NeedsPassphrase, context));
+        };
+        let opened = open_all(&[Identity::Passphrase(passphrase.clone())], file)?;
+        return parse_lines(&Zeroizing::new(opened));
+    }
+    let start = file.trim_ascii_start();
+    if start.starts_with(private::BEGIN.as_bytes()) {
+        let text = std::str::from_utf8(file)
+            .map_err(|_| Error::new(ErrorKind::BadKey, "the private key file is not text"))?;
+        let words = passphrase.map(|passphrase| passphrase.text().as_bytes());
+        return SshIdentity::parse(text, words).map(|identity| vec![Identity::Ssh(identity)]);
+    }
+    parse_lines(file)
+}
+
+fn parse_lines(file: &[u8]) -> Result<Vec<Identity>, Error> {
+    let text = std::str::from_utf8(file)
+        .map_err(|_| Error::new(ErrorKind::BadKey, "the identity file is not text"))?;
+    let identities = lines(text, "identity file", Identity::parse)?;
     if identities.is_empty() {
         return Err(Error::new(ErrorKind::BadKey, "the identity file contains no identity"));
     }
     Ok(identities)
 }
 
-/// Bech32 (BIP 173) of exactly 32 bytes under exactly this prefix, in the case of the prefix.
-fn read_bech32(hrp: &str, text: &str) -> Result<Zeroizing<[u8; 32]>, &'static str> {
-    // 32 bytes are 52 characters, then 6 of checksum. Knowing it spares us hostile megabytes.
-    if text.len() != hrp.len() + 1 + 52 + 6 {
-        return Err("it is not of the right length");
+/// Reads a recipients file: a recipient a line, SSH keys among them, blank lines and lines starting
+/// with `#` ignored. Refuses a file without any.
+pub fn parse_recipients(text: &str) -> Result<Vec<Recipient>, Error> {
+    if text.len() > FILE_BYTES_MAX {
+        return Err(Error::new(ErrorKind::BadKey, "the recipients file is too long to be one"));
     }
-    if !text.starts_with(hrp) {
-        return Err("it does not begin as one");
+    let recipients = lines(text, "recipients file", Recipient::parse)?;
+    if recipients.is_empty() {
+        return Err(Error::new(ErrorKind::BadKey, "the recipients file contains no recipient"));
     }
-    let parsed = CheckedHrpstring::new::<Bech32>(text)
-        .map_err(|_| "a character is wrong (its checksum does not match)")?;
-    if parsed.hrp() != Hrp::parse_unchecked(hrp) {
-        return Err("it does not begin as one");
-    }
-    let mut key = Zeroizing::new([0u8; 32]);
-    let mut bytes = parsed.byte_iter();
-    for slot in key.iter_mut() {
-        *slot = bytes.next().ok_or("it is too short")?;
-    }
-    if bytes.next().is_some() {
-        return Err("it is too long");
-    }
-    // BIP 173: the padding bits must be zero. The decoder drops them, so compare with what
-    // encoding gives; this is the only encoding of the key that we accept.
-    let lower = hrp.chars().all(|c| !c.is_ascii_uppercase());
-    let mut again = if lower {
-        bech32::encode_lower::<Bech32>(Hrp::parse_unchecked(hrp), key.as_slice())
-    } else {
-        bech32::encode_upper::<Bech32>(Hrp::parse_unchecked(hrp), key.as_slice())
-    }
-    .map_err(|_| "it is too long")?;
-    let canonical = again == text;
-    again.zeroize();
-    if canonical { Ok(key) } else { Err("it is not written in the canonical way") }
+    Ok(recipients)
+}
+
+fn lines<T>(
+    text: &str,
+    file: &str,
+    parse: impl Fn(&str) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    let meant = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    meant
+        .map(|(number, line)| {
+            parse(line).map_err(|error| {
+                Error::new(error.kind(), format!("{file}, line {number}: {error}"))
+            })
+        })
+        .collect()
 }
 
 fn not_a_recipient(text: &str, why: &str) -> Error {
-    let (kind, what) = if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
-        (
-            ErrorKind::BadKey,
-            "this is a secret identity, not a recipient: keep it to yourself".into(),
-        )
-    } else if text.starts_with("age1pq1") {
-        (
-            ErrorKind::UnsupportedKey,
-            "post-quantum recipients (age1pq1…) are not supported yet".into(),
-        )
-    } else if text.starts_with("age1tag") {
-        (ErrorKind::UnsupportedKey, "recipients for hardware keys are not supported yet".into())
-    } else if text.starts_with("ssh-") {
-        (ErrorKind::UnsupportedKey, "SSH keys as recipients are not supported yet".into())
+    let what = if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+        "this is a secret identity, not a recipient: keep it to yourself".to_owned()
     } else if !text.starts_with("age1") {
-        (ErrorKind::BadKey, "not an age recipient: one begins with `age1`".into())
+        "not an age recipient: one begins with `age1`".to_owned()
     } else {
-        (ErrorKind::BadKey, format!("not a valid age recipient: {why}"))
+        format!("not a valid age recipient: {why}")
     };
-    Error::new(kind, what as String)
+    Error::new(ErrorKind::BadKey, what)
 }
 
 fn not_an_identity(text: &str, why: &str) -> Error {
-    let (kind, what) = if text.starts_with("AGE-SECRET-KEY-PQ-1") {
-        (ErrorKind::UnsupportedKey, "post-quantum identities are not supported yet".to_owned())
-    } else if text.starts_with("AGE-PLUGIN-") {
-        (ErrorKind::UnsupportedKey, "identities of plugins are not supported".to_owned())
-    } else if text.starts_with("-----BEGIN AGE ENCRYPTED FILE-----") {
-        (
-            ErrorKind::UnsupportedKey,
-            "it is protected by a passphrase: `age -d` takes it off".to_owned(),
-        )
-    } else if text.starts_with("-----BEGIN") {
+    let (kind, what) = if text.starts_with("-----BEGIN") {
         (ErrorKind::UnsupportedKey, "this is a key of another kind, not an age identity".to_owned())
-    } else if text.starts_with("age1") {
+    } else if text.starts_with("age1") || text.starts_with("ssh-") {
         (ErrorKind::BadKey, "this is a recipient (public), not a secret identity".to_owned())
-    } else if !text.starts_with("AGE-SECRET-KEY-1") {
+    } else if !text.starts_with("AGE-SECRET-KEY-") {
         (ErrorKind::BadKey, "not an age identity: one begins with `AGE-SECRET-KEY-1`".to_owned())
     } else {
         (ErrorKind::BadKey, format!("not a valid age identity: {why}"))

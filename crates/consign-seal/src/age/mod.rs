@@ -1,4 +1,5 @@
-//! The age v1 format with X25519 recipients: `age-encryption.org/v1`.
+//! The age v1 format: `age-encryption.org/v1`, for X25519 and post-quantum recipients, SSH keys and
+//! passphrases, and with the joint that plugins need.
 //!
 //! ```
 //! use consign_seal::age::{self, Identity};
@@ -21,19 +22,36 @@
 
 mod armor;
 mod diagnose;
+mod file_key;
 mod header;
+mod hybrid;
 mod keys;
+mod passphrase;
 mod payload;
+mod plugin;
+mod ssh;
+mod stanza;
 mod stream;
+mod text;
+mod x25519;
 
 pub use armor::{ArmorReader, ArmorWriter};
-pub use header::{Header, HeaderRead, MAX_HEADER_BYTES, header_ended_early, read_header};
-pub use keys::{Identity, Recipient, parse_identity_file};
+pub use file_key::FileKey;
+pub use header::{
+    Header, HeaderRead, MAX_HEADER_BYTES, header_ended_early, read_header, write_header,
+};
+pub use hybrid::{HybridIdentity, HybridRecipient};
+pub use keys::{Identity, Recipient, parse_identities, parse_identity_file, parse_recipients};
+pub use passphrase::Passphrase;
 pub use payload::{
     CHUNK_BYTES, NONCE_BYTES, Opener, SEALED_CHUNK_BYTES, Sealer, TAG_BYTES, plain_bytes,
     sealed_payload_bytes,
 };
-pub use stream::{OpenReader, SealWriter};
+pub use plugin::{PluginIdentity, PluginRecipient};
+pub use ssh::{SshIdentity, SshRecipient};
+pub use stanza::Stanza;
+pub use stream::{OpenReader, SealWriter, SealedBytes, SealedFile};
+pub use x25519::{X25519Identity, X25519Recipient};
 
 use crate::{Error, ErrorKind};
 
@@ -56,6 +74,11 @@ pub fn open_all(identities: &[Identity], sealed: &[u8]) -> Result<Vec<u8>, Error
         return open_binary(identities, &armor::unarmor(sealed)?);
     }
     open_binary(identities, sealed)
+}
+
+/// Whether it begins as an age file does, armored or not.
+pub(crate) fn starts_like_age(bytes: &[u8]) -> bool {
+    bytes.starts_with(header::MAGIC) || armor::looks_armored(bytes)
 }
 
 fn open_binary(identities: &[Identity], sealed: &[u8]) -> Result<Vec<u8>, Error> {

@@ -17,9 +17,11 @@ use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
 use super::diagnose;
+use super::file_key::FileKey;
 use super::header::write_header;
 use super::keys::Recipient;
-use crate::primitives::{chacha20_poly1305, hkdf_sha256, hmac_sha256, hmac_sha256_matches, random};
+use super::stanza::Stanza;
+use crate::primitives::{chacha20_poly1305, hmac_sha256, hmac_sha256_matches, random};
 use crate::{Error, ErrorKind};
 
 /// Plain bytes in a chunk; only the last may have fewer.
@@ -68,15 +70,21 @@ pub struct Sealer {
 impl Sealer {
     /// A fresh file key, wrapped for each of `recipients`, and a fresh nonce.
     pub fn new(recipients: &[Recipient]) -> Result<Sealer, Error> {
-        if recipients.is_empty() {
-            return Err(Error::usage("there is no recipient to seal for"));
-        }
-        // age.md, "File key" and "Payload": both MUST be fresh for each file.
-        let file_key = random::<16>()?;
+        Sealer::with_stanzas(&FileKey::generate()?, recipients, &[])
+    }
+
+    /// The same with a file key that somebody else, such as a plugin, has wrapped in `stanzas`
+    /// already. The file key MUST be fresh (age.md, "File key").
+    pub fn with_stanzas(
+        file_key: &FileKey,
+        recipients: &[Recipient],
+        stanzas: &[Stanza],
+    ) -> Result<Sealer, Error> {
+        // age.md, "Payload": "A new nonce MUST be generated for each file."
         let nonce = random::<NONCE_BYTES>()?;
-        let mut prefix = write_header(&file_key, recipients)?;
+        let mut prefix = write_header(file_key, recipients, stanzas)?;
         prefix.extend_from_slice(nonce.as_slice());
-        Sealer::from_parts(prefix, payload_key(&file_key, &nonce)?)
+        Sealer::from_parts(prefix, file_key.payload_key(&nonce)?)
     }
 
     fn from_parts(prefix: Vec<u8>, payload_key: Zeroizing<[u8; 32]>) -> Result<Sealer, Error> {
@@ -95,7 +103,7 @@ impl Sealer {
             Zeroizing::new(Vec::with_capacity(SECRET_MAGIC.len() + 64 + self.prefix.len()));
         bytes.extend_from_slice(SECRET_MAGIC);
         bytes.extend_from_slice(self.payload_key.as_slice());
-        bytes.extend_from_slice(&hmac_sha256(&self.payload_key, &self.prefix));
+        bytes.extend_from_slice(&hmac_sha256(self.payload_key.as_slice(), &self.prefix));
         bytes.extend_from_slice(&self.prefix);
         bytes
     }
@@ -324,14 +332,6 @@ impl std::fmt::Debug for Opener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opener").field("expecting", &self.expected_plain).finish_non_exhaustive()
     }
-}
-
-/// age.md, "Payload".
-pub(super) fn payload_key(
-    file_key: &[u8; 16],
-    nonce: &[u8; NONCE_BYTES],
-) -> Result<Zeroizing<[u8; 32]>, Error> {
-    hkdf_sha256(file_key, nonce, b"payload")
 }
 
 /// age.md, "Payload": 11 bytes of big-endian counter, then 0x01 for the final chunk.

@@ -6,7 +6,8 @@
 use std::io::{self, BufReader, Chain, Cursor, Read, Write};
 
 use super::armor::{ArmorReader, SNIFF_BYTES, looks_armored};
-use super::header::{HeaderRead, header_ended_early, read_header};
+use super::file_key::FileKey;
+use super::header::{Header, HeaderRead, header_ended_early, read_header};
 use super::keys::{Identity, Recipient};
 use super::payload::{CHUNK_BYTES, NONCE_BYTES, Opener, SEALED_CHUNK_BYTES, Sealer, TAG_BYTES};
 use crate::{Error, ErrorKind};
@@ -76,7 +77,7 @@ impl<W: Write> Write for SealWriter<W> {
 /// when `read` has returned 0: until then, treat what came as the beginning of something. Errors
 /// of `read` carry an [`Error`] (see [`Error::from_io`]) and stay: later reads fail the same way.
 pub struct OpenReader<R> {
-    input: Input<R>,
+    input: SealedBytes<R>,
     opener: Opener,
     index: u64,
     /// Sealed bytes that have been read and not opened: at most a chunk and one byte, which tells
@@ -97,32 +98,10 @@ enum State {
 impl<R: Read> OpenReader<R> {
     /// Reads the header from `inner` and opens it with one of `identities`. Buffers by itself.
     pub fn new(inner: R, identities: &[Identity]) -> Result<OpenReader<R>, Error> {
-        let mut input = Input::new(inner)?;
-        let mut start = Vec::new();
-        let (header, header_bytes) = loop {
-            match read_header(&start)? {
-                HeaderRead::Done(header, header_bytes) => break (header, header_bytes),
-                // At least doubling, so that reading the header again costs no more than once.
-                HeaderRead::Need(more) => {
-                    let more = more.max(start.len()).max(512);
-                    if input.read_up_to(&mut start, more)? == 0 {
-                        return Err(header_ended_early(&start));
-                    }
-                }
-            }
-        };
-        start.drain(..header_bytes);
-        let missing = NONCE_BYTES.saturating_sub(start.len());
-        input.read_up_to(&mut start, missing)?;
-        let nonce = start.first_chunk::<NONCE_BYTES>().copied();
+        let file = SealedFile::read(inner)?;
         // Whose file it is comes first; that it ends here comes second.
-        let opener = header.open(identities, &nonce.unwrap_or_default())?;
-        if nonce.is_none() {
-            let context = "the file ends right after its header";
-            return Err(Error::new(ErrorKind::Truncated, context));
-        }
-        start.drain(..NONCE_BYTES);
-        input.unread(start);
+        let file_key = file.header.file_key(identities)?;
+        let (opener, input) = file.into_parts(&file_key)?;
         Ok(OpenReader {
             input,
             opener,
@@ -149,11 +128,12 @@ impl<R: Read> OpenReader<R> {
         self.given = 0;
         match self.opener.open_into(self.index, last, chunk, &mut self.plain) {
             Ok(length) => self.plain_bytes = length,
-            // The content is whole and authentic; what follows it is the error. Give the content,
-            // then the error.
-            Err(error) if error.kind() == ErrorKind::TrailingData => {
+            // The content is authentic, and whole or the beginning of something; what follows it, or
+            // does not, is the error. Give the content, then the error.
+            Err(error) if is_authentic_but(&error, chunk.len()) => {
                 self.state = State::Failed(error.kind(), error.to_string());
-                let opened = self.opener.open_into(self.index, true, chunk, &mut self.plain);
+                let last = error.kind() == ErrorKind::TrailingData;
+                let opened = self.opener.open_into(self.index, last, chunk, &mut self.plain);
                 self.plain_bytes = opened.map_err(|_| error)?;
                 return Ok(());
             }
@@ -166,6 +146,16 @@ impl<R: Read> OpenReader<R> {
             self.state = State::Done;
         }
         Ok(())
+    }
+}
+
+/// Whether the chunk may be authentic all the same, as the last before something appended or as
+/// one that is not the last.
+fn is_authentic_but(error: &Error, chunk_bytes: usize) -> bool {
+    match error.kind() {
+        ErrorKind::TrailingData => true,
+        ErrorKind::Truncated => chunk_bytes == SEALED_CHUNK_BYTES,
+        _ => false,
     }
 }
 
@@ -199,8 +189,61 @@ impl<R: Read> Read for OpenReader<R> {
     }
 }
 
-/// The bytes of the binary file, wherever they come from.
-struct Input<R> {
+/// A sealed stream, armored or not, of which the header has been read: for whoever looks before
+/// opening it, or opens it by other means than [`OpenReader`].
+pub struct SealedFile<R> {
+    header: Header,
+    nonce: Option<[u8; NONCE_BYTES]>,
+    rest: SealedBytes<R>,
+}
+
+impl<R: Read> SealedFile<R> {
+    /// Reads the header and the nonce from `inner`. Buffers by itself.
+    pub fn read(inner: R) -> Result<SealedFile<R>, Error> {
+        let mut rest = SealedBytes::new(inner)?;
+        let mut start = Vec::new();
+        let (header, header_bytes) = loop {
+            match read_header(&start)? {
+                HeaderRead::Done(header, header_bytes) => break (header, header_bytes),
+                // At least doubling, so that reading the header again costs no more than once.
+                HeaderRead::Need(more) => {
+                    let more = more.max(start.len()).max(512);
+                    if rest.read_up_to(&mut start, more)? == 0 {
+                        return Err(header_ended_early(&start));
+                    }
+                }
+            }
+        };
+        start.drain(..header_bytes);
+        let missing = NONCE_BYTES.saturating_sub(start.len());
+        rest.read_up_to(&mut start, missing)?;
+        let nonce = start.first_chunk::<NONCE_BYTES>().copied();
+        if nonce.is_some() {
+            start.drain(..NONCE_BYTES);
+            rest.unread(start);
+        }
+        Ok(SealedFile { header, nonce, rest })
+    }
+
+    /// Who it is sealed for. Not authenticated.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Authenticates the header with the key that was found, and gives what opens the chunks and
+    /// the sealed bytes of them, from the first on.
+    pub fn into_parts(self, file_key: &FileKey) -> Result<(Opener, SealedBytes<R>), Error> {
+        let opener = self.header.open_with(file_key, &self.nonce.unwrap_or_default())?;
+        if self.nonce.is_none() {
+            let context = "the file ends right after its header";
+            return Err(Error::new(ErrorKind::Truncated, context));
+        }
+        Ok((opener, self.rest))
+    }
+}
+
+/// The bytes of the binary file, wherever they come from. Errors of `read` carry an [`Error`].
+pub struct SealedBytes<R> {
     unread: Cursor<Vec<u8>>,
     source: Source<R>,
 }
@@ -210,8 +253,8 @@ enum Source<R> {
     Armored(ArmorReader<BufReader<Chain<Cursor<Vec<u8>>, R>>>),
 }
 
-impl<R: Read> Input<R> {
-    fn new(mut inner: R) -> Result<Input<R>, Error> {
+impl<R: Read> SealedBytes<R> {
+    fn new(mut inner: R) -> Result<SealedBytes<R>, Error> {
         let mut start = Vec::new();
         inner.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut start).map_err(Error::from_io)?;
         let armored = looks_armored(&start);
@@ -221,24 +264,28 @@ impl<R: Read> Input<R> {
         } else {
             Source::Binary(whole)
         };
-        Ok(Input { unread: Cursor::new(Vec::new()), source })
+        Ok(SealedBytes { unread: Cursor::new(Vec::new()), source })
     }
 
     /// Appends up to `count` bytes to `into`; fewer only at the end of the input.
     fn read_up_to(&mut self, into: &mut Vec<u8>, count: usize) -> Result<usize, Error> {
-        let count = count as u64;
-        let read = match &mut self.source {
-            Source::Binary(source) => {
-                (&mut self.unread).chain(source).take(count).read_to_end(into)
-            }
-            Source::Armored(source) => {
-                (&mut self.unread).chain(source).take(count).read_to_end(into)
-            }
-        };
-        read.map_err(Error::from_io)
+        self.take(count as u64).read_to_end(into).map_err(Error::from_io)
     }
 
     fn unread(&mut self, bytes: Vec<u8>) {
         self.unread = Cursor::new(bytes);
+    }
+}
+
+impl<R: Read> Read for SealedBytes<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let unread = self.unread.read(out)?;
+        if unread > 0 {
+            return Ok(unread);
+        }
+        match &mut self.source {
+            Source::Binary(source) => source.read(out),
+            Source::Armored(source) => source.read(out),
+        }
     }
 }

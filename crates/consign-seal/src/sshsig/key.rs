@@ -9,18 +9,15 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use super::wire::{self, ED25519, Reader, put_string};
+use crate::openssh::private::{self, PrivateKey};
+use crate::openssh::wire::{self, ED25519, put_string};
 use crate::primitives::{BASE64_PADDED, random};
 use crate::{Error, ErrorKind};
 
-const PRIVATE_BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
-const PRIVATE_END: &str = "-----END OPENSSH PRIVATE KEY-----";
 const PRIVATE_LINE_CHARACTERS: usize = 70;
-const PRIVATE_MAGIC: &[u8] = b"openssh-key-v1\0";
-/// An unencrypted Ed25519 key file has 400 characters and its comment.
-const PRIVATE_MAX: usize = 16 * 1024;
 /// PROTOCOL.key §3: padded to the block size of the cipher, which is 8 for none.
 const PRIVATE_BLOCK: usize = 8;
+const ONLY_ED25519: &str = "only ssh-ed25519 keys are supported for signatures";
 
 /// A public key that signatures are checked against: `ssh-ed25519 AAAA…`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,8 +41,7 @@ impl VerifyingKey {
                     || other.starts_with("ecdsa-")
                     || other.starts_with("sk-") =>
             {
-                let context = "only ssh-ed25519 keys are supported for signatures";
-                return Err(Error::new(ErrorKind::UnsupportedKey, context));
+                return Err(Error::new(ErrorKind::UnsupportedKey, ONLY_ED25519));
             }
             _ => return Err(bad_key("a public key begins with `ssh-ed25519`")),
         }
@@ -131,13 +127,16 @@ impl SigningKey {
     /// Reads an OpenSSH private key file (`-----BEGIN OPENSSH PRIVATE KEY-----`) that holds one
     /// Ed25519 key without a passphrase. Errors never repeat the text.
     pub fn from_openssh(text: &str) -> Result<SigningKey, Error> {
-        if text.len() > PRIVATE_MAX {
-            return Err(bad_key("the private key file is too long"));
+        match private::parse(text, None) {
+            Ok(PrivateKey::Ed25519 { seed, .. }) => SigningKey::from_seed(seed),
+            Ok(PrivateKey::Rsa(_)) => Err(Error::new(ErrorKind::UnsupportedKey, ONLY_ED25519)),
+            Err(error) if error.kind() == ErrorKind::NeedsPassphrase => Err(Error::new(
+                ErrorKind::UnsupportedKey,
+                "the private key is protected by a passphrase; `ssh-keygen -p -N '' -f COPY` takes \
+                 it off a copy",
+            )),
+            Err(error) => Err(error),
         }
-        let blob = wire::unarmor(PRIVATE_BEGIN, PRIVATE_END, text.trim_ascii())
-            .map(Zeroizing::new)
-            .ok_or_else(|| bad_key("not an OpenSSH private key file"))?;
-        parse_private(&blob)
     }
 
     /// The text of an OpenSSH private key file. `ssh-keygen` insists that it be readable by its
@@ -145,14 +144,14 @@ impl SigningKey {
     pub fn to_openssh_private(&self, comment: &str) -> Zeroizing<String> {
         // PROTOCOL.key §1 and §5: cipher and KDF "none", one key.
         let mut blob = Zeroizing::new(Vec::with_capacity(512 + comment.len()));
-        blob.extend_from_slice(PRIVATE_MAGIC);
+        blob.extend_from_slice(private::MAGIC);
         put_string(&mut blob, b"none");
         put_string(&mut blob, b"none");
         put_string(&mut blob, b"");
         blob.extend_from_slice(&1u32.to_be_bytes());
         put_string(&mut blob, &self.public.wire());
         put_string(&mut blob, &self.private_section(comment));
-        Zeroizing::new(wire::armor(PRIVATE_BEGIN, PRIVATE_END, PRIVATE_LINE_CHARACTERS, &blob))
+        Zeroizing::new(wire::armor(private::BEGIN, private::END, PRIVATE_LINE_CHARACTERS, &blob))
     }
 
     /// PROTOCOL.key §3; the key itself as the SSH agent protocol has it ("EDDSA keys").
@@ -200,69 +199,6 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({})", self.public.fingerprint())
     }
-}
-
-fn parse_private(blob: &[u8]) -> Result<SigningKey, Error> {
-    let short = || bad_key("the private key file is incomplete");
-    let mut reader = Reader::new(blob);
-    if reader.bytes(PRIVATE_MAGIC.len()) != Some(PRIVATE_MAGIC) {
-        return Err(bad_key("not an OpenSSH private key file"));
-    }
-    let cipher = reader.string().ok_or_else(short)?;
-    let kdf = reader.string().ok_or_else(short)?;
-    let options = reader.string().ok_or_else(short)?;
-    if cipher != b"none" || kdf != b"none" || !options.is_empty() {
-        return Err(Error::new(
-            ErrorKind::UnsupportedKey,
-            "the private key is protected by a passphrase; `ssh-keygen -p -N '' -f COPY` takes it \
-             off a copy",
-        ));
-    }
-    if reader.u32() != Some(1) {
-        return Err(bad_key("the private key file does not hold exactly one key"));
-    }
-    let outer = reader.string().ok_or_else(short)?;
-    let section = reader.string().ok_or_else(short)?;
-    if !reader.is_empty() {
-        return Err(bad_key("something follows the private key"));
-    }
-    let key = parse_private_section(section)?;
-    if outer != key.public.wire() {
-        return Err(bad_key("the private key file contradicts itself: its public key differs"));
-    }
-    Ok(key)
-}
-
-fn parse_private_section(section: &[u8]) -> Result<SigningKey, Error> {
-    let short = || bad_key("the private key file is incomplete");
-    let mut reader = Reader::new(section);
-    let (check, again) = (reader.u32().ok_or_else(short)?, reader.u32().ok_or_else(short)?);
-    if check != again {
-        return Err(bad_key("the private key file is damaged"));
-    }
-    if reader.string().ok_or_else(short)? != ED25519 {
-        let context = "only ssh-ed25519 keys are supported for signatures";
-        return Err(Error::new(ErrorKind::UnsupportedKey, context));
-    }
-    let public = reader.string().ok_or_else(short)?;
-    let secret = reader.string().ok_or_else(short)?;
-    let _comment = reader.string().ok_or_else(short)?;
-    let padded = reader.rest().len() < PRIVATE_BLOCK
-        && section.len().is_multiple_of(PRIVATE_BLOCK)
-        && reader.rest().iter().zip(1u8..).all(|(byte, number)| *byte == number);
-    if !padded {
-        return Err(bad_key("the private key file is damaged: its padding is wrong"));
-    }
-    let seed = secret
-        .split_first_chunk::<32>()
-        .filter(|(_, rest)| *rest == public)
-        .map(|(seed, _)| Zeroizing::new(*seed))
-        .ok_or_else(|| bad_key("the private key file contradicts itself"))?;
-    let key = SigningKey::from_seed(seed)?;
-    if public != key.public.public {
-        return Err(bad_key("the private key file contradicts itself: its public key differs"));
-    }
-    Ok(key)
 }
 
 /// The points whose order divides 8, by their y coordinate (RFC 8032 §5.1.2), whichever the sign

@@ -15,16 +15,15 @@
 //! nothing to negotiate down. Sections in comments are those of OpenSSH's `PROTOCOL.sshsig`.
 
 mod key;
-mod wire;
 
 use aws_lc_rs::digest;
 use base64::Engine;
 
 pub use key::{SigningKey, VerifyingKey};
 
+use crate::openssh::wire::{self, Reader, put_string};
 use crate::primitives::BASE64_PADDED;
 use crate::{Error, ErrorKind};
-use wire::{Reader, put_string};
 
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 const END: &str = "-----END SSH SIGNATURE-----";

@@ -5,7 +5,9 @@
 #[cfg(feature = "openpgp")]
 pub(crate) mod gpg;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use consign_seal::age::{
@@ -46,6 +48,58 @@ pub(crate) fn judge(name: &str) -> Option<PathBuf> {
         eprintln!("SKIPPED {}: {name} is missing", thread.name().unwrap_or("a test"));
     }
     found
+}
+
+/// A package of `cargo xtask judges` for node, or of the folder that `CONSIGN_NODE_MODULES` names;
+/// says visibly which test goes without it.
+pub(crate) fn node_package(name: &str) -> Option<PathBuf> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/judges/node_modules");
+    let folder = std::env::var_os("CONSIGN_NODE_MODULES").map_or(ours, PathBuf::from);
+    let package = folder.join(name).canonicalize().ok();
+    if package.is_none() {
+        let thread = std::thread::current();
+        eprintln!(
+            "SKIPPED {}: the npm package {name} is missing",
+            thread.name().unwrap_or("a test")
+        );
+    }
+    package
+}
+
+/// Runs a program with `input` on its standard input.
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the judge starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let input = input.to_vec();
+    // A judge that fails early closes the pipe: then its own words matter, not ours.
+    let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().expect("the judge ends");
+    feeder.join().expect("fed");
+    output
+}
+
+/// The same, and its standard output; what does not succeed fails the test in its own words.
+pub(crate) fn succeed(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    let output = run(command, input);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {words}");
+    output.stdout
+}
+
+/// Writes a file that only its owner reads.
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).expect("written");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, owner_only).expect("permissions");
+    }
 }
 
 pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
