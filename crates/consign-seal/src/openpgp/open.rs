@@ -276,3 +276,43 @@ pub(super) fn read_start(mut sealed: Input<'_>) -> Result<(Packets<Input<'_>>, P
     let preamble = read_preamble(&mut packets)?;
     Ok((packets, preamble))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openpgp::{KeyKind, SealOptions, seal_all};
+
+    const NOW: u64 = 1_800_000_000;
+
+    /// What is inside a message, for one of its recipients who seals it again for another.
+    fn forwarded(sealed: &[u8], by: &SecretKey, to: &SecretKey) -> Vec<u8> {
+        let options = OpenOptions::at(NOW);
+        let stage = Stage::new(Box::new(sealed), std::slice::from_ref(by), &options).unwrap();
+        let mut packets = Vec::new();
+        stage.decrypt(&options).unwrap().read_to_end(&mut packets).unwrap();
+        crate::openpgp::seal::seal_packets(&[to.certificate()], &packets, NOW).unwrap()
+    }
+
+    #[test]
+    fn a_signature_for_one_recipient_does_not_pass_for_another() {
+        let made = |kind, name| SecretKey::generate(kind, name, NOW - 10).unwrap();
+        for kind in [KeyKind::Curve25519, KeyKind::Curve25519V6] {
+            let (acme, mallory, globex) = (made(kind, "a"), made(kind, "m"), made(kind, "g"));
+            let options = SealOptions { signer: Some(&acme), ..SealOptions::at(NOW) };
+            let signers = [acme.certificate()];
+            let open = |sealed: &[u8], key: &SecretKey| {
+                let keys = std::slice::from_ref(key);
+                open_all(keys, &signers, sealed, &OpenOptions::at(NOW))
+            };
+            let sealed = seal_all(&[mallory.certificate()], b"pay", &options).unwrap();
+            assert_eq!(open(&sealed, &mallory).unwrap().plain, b"pay");
+            let passed_on = forwarded(&sealed, &mallory, &globex);
+            assert_eq!(open(&passed_on, &globex).unwrap_err().kind(), ErrorKind::WrongContext);
+            // For both from the start, it is for both.
+            let both = [mallory.certificate(), globex.certificate()];
+            let sealed = seal_all(&both, b"pay", &options).unwrap();
+            let passed_on = forwarded(&sealed, &mallory, &globex);
+            assert_eq!(open(&passed_on, &globex).unwrap().plain, b"pay");
+        }
+    }
+}

@@ -310,3 +310,26 @@ fn prepare<K: SigningKey>(
     };
     Ok((config, one_pass.to_bytes()?))
 }
+
+/// Packets as they are in a container, for tests that do what an attacker does.
+#[cfg(test)]
+pub(super) fn seal_packets(
+    recipients: &[Certificate],
+    packets: &[u8],
+    at: u64,
+) -> Result<Vec<u8>, Error> {
+    let mut keys = Vec::new();
+    for recipient in recipients {
+        keys.extend(recipient.encryption_keys(at)?);
+    }
+    let form = Form::for_all(recipients, &keys, at)?;
+    let session_key = session_key(form.cipher())?;
+    let sealed = wrap(&keys, &form, &session_key)?;
+    let packet = PacketWriter::new(sealed, tag::SEIPD);
+    let mut container = match form {
+        Form::V1(cipher) => WriteContainer::V1(WriteV1::new(packet, cipher, &session_key)?),
+        Form::V2(suite) => WriteContainer::V2(WriteV2::new(packet, suite, &session_key)?),
+    };
+    container.write_all(packets).map_err(Error::from_io)?;
+    container.finish()?.finish().map_err(Error::from_io)
+}
