@@ -36,7 +36,7 @@ impl Opener {
     }
 
     pub(super) fn cbc(key: &DataKey, iv: [u8; cbc::IV_BYTES]) -> Opener {
-        Opener(Content::Cbc { key: Zeroizing::new(*key.as_bytes()), iv })
+        Opener(Content::Cbc { key: Zeroizing::new(*key.as_secret_bytes()), iv })
     }
 
     /// How many bytes of content an object of so many bytes holds; where it is AES-CBC, at most.
