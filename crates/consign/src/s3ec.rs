@@ -7,17 +7,19 @@
 //! signed, chained or resumed.
 
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
-use bytes::Bytes;
-use consign_cloud::Cloud;
 use consign_cloud::s3::{Body, GetObject, PutDone, PutObject};
+use consign_cloud::{Cloud, S3};
 use consign_seal::s3ec::{
     Admitted, AesKey, CommitmentPolicy, DataKey, Header, INSTRUCTION_FILE_BYTES_MAX,
     INSTRUCTION_FILE_SUFFIX, KeyRequest, MetadataRead, OpenPolicy, Opener, PIECE_BYTES, Pairs,
     Partial, RsaPrivateKey, RsaPublicKey, Sealer, Suite, TAG_BYTES, WrappedKey, kms_context,
     read_metadata,
 };
+use consign_transfer::Backoff;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -29,6 +31,12 @@ const IN_MEMORY_BYTES_MAX: u64 = 8 << 20;
 
 /// How much is asked for at once. A multiple of [`PIECE_BYTES`].
 const RANGE_BYTES: u64 = 8 << 20;
+
+/// How many ranges are on their way. With [`RANGE_BYTES`], the bound of the memory.
+const RANGES_AT_ONCE: usize = 4;
+
+/// How often a range is tried.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// AES-CBC content is opened in memory.
 const CBC_BYTES_MAX: usize = 1 << 30;
@@ -310,7 +318,8 @@ async fn data_key(cloud: &Cloud, keyring: &Keyring, admitted: &Admitted<'_>) -> 
     }
 }
 
-/// The sealed content into `spool`, hashed as it comes, and the tag.
+/// The sealed content into `spool`, hashed as it comes, and the tag. Ranges arrive in any order: each
+/// has its place in the file, and its hash its place in the sum.
 async fn fetch(
     cloud: &Cloud,
     from: &GetObject,
@@ -319,30 +328,46 @@ async fn fetch(
     spool: &mut (impl Write + Seek),
 ) -> Result<(Vec<Partial>, [u8; TAG_BYTES])> {
     let content_bytes = opener.content_bytes(object_bytes)?;
-    spool.seek(SeekFrom::Start(0)).map_err(unwritable)?;
-    let (mut parts, mut at) = (Vec::new(), 0);
-    while at < content_bytes {
-        let end = content_bytes.min(at + RANGE_BYTES);
-        let range = read_range(cloud, from, at..end).await?;
-        for piece in range.chunks(PIECE_BYTES) {
-            parts.push(opener.hash_part(at, piece)?);
-            at += piece.len() as u64;
+    let (mut parts, mut next) = (Vec::new(), 0);
+    let mut running = JoinSet::new();
+    loop {
+        while next < content_bytes && running.len() < RANGES_AT_ONCE {
+            let end = content_bytes.min(next + RANGE_BYTES);
+            running.spawn(read_range(cloud.s3().clone(), from.clone(), next..end));
+            next = end;
         }
+        let Some(read) = running.join_next().await else { break };
+        let (start, range) = read.map_err(|_| Error::new(ErrorKind::Bug, "reading a range"))??;
+        for (at, piece) in (start..).step_by(PIECE_BYTES).zip(range.chunks(PIECE_BYTES)) {
+            parts.push(opener.hash_part(at, piece)?);
+        }
+        spool.seek(SeekFrom::Start(start)).map_err(unwritable)?;
         spool.write_all(&range).map_err(unwritable)?;
     }
-    spool.flush().map_err(unwritable)?;
-    let tag = read_range(cloud, from, content_bytes..object_bytes).await?;
-    let tag = <[u8; TAG_BYTES]>::try_from(tag.as_ref())
+    let tag = read_range(cloud.s3().clone(), from.clone(), content_bytes..object_bytes).await?.1;
+    spool.seek(SeekFrom::Start(content_bytes)).map_err(unwritable)?;
+    spool.write_all(&tag).and_then(|()| spool.flush()).map_err(unwritable)?;
+    let tag = <[u8; TAG_BYTES]>::try_from(tag.as_slice())
         .map_err(|_| Error::new(ErrorKind::Bug, "a tag of another length"))?;
     Ok((parts, tag))
 }
 
-async fn read_range(cloud: &Cloud, from: &GetObject, range: std::ops::Range<u64>) -> Result<Bytes> {
+/// The range and where it begins, tried again where that may help.
+async fn read_range(s3: S3, from: GetObject, range: Range<u64>) -> Result<(u64, Vec<u8>)> {
     let bytes = usize::try_from(range.end - range.start)
         .map_err(|_| Error::new(ErrorKind::Bug, "a range that does not fit in memory"))?;
     let mut buffer = vec![0; bytes];
-    cloud.s3().get_range(from, range, &mut buffer).await?;
-    Ok(buffer.into())
+    let mut backoff = Backoff::new(ATTEMPTS_MAX, range.start);
+    loop {
+        let Err(error) = s3.get_range(&from, range.clone(), &mut buffer).await else {
+            return Ok((range.start, buffer));
+        };
+        let wait = error.is_retryable().then(|| backoff.after(error.kind())).flatten();
+        match wait {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(error.into()),
+        }
+    }
 }
 
 fn unwritable(error: std::io::Error) -> Error {
