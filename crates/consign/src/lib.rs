@@ -11,6 +11,8 @@
 //! nothing decrypted is on disk before it is authenticated, and nothing at all is written outside
 //! the destination and the state folder.
 //!
+//! [`s3ec`] stands beside that: single objects for users of Amazon's S3 Encryption Client.
+//!
 //! What this crate is not: it reads no environment, no clock and no home folder, and knows no
 //! terminal. All of that comes in through [`Office`].
 
@@ -30,6 +32,7 @@ mod pack;
 mod plan;
 mod progress;
 mod receive;
+pub mod s3ec;
 mod sealed_file;
 mod send;
 mod shipment;

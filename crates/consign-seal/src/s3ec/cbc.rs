@@ -20,7 +20,7 @@ pub(super) fn open_all(
     if sealed.is_empty() || !sealed.len().is_multiple_of(IV_BYTES) {
         return Err(failed());
     }
-    let key = UnboundCipherKey::new(&AES_256, key.as_bytes())
+    let key = UnboundCipherKey::new(&AES_256, key.as_secret_bytes())
         .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
         .map_err(|_| Error::internal("AES-CBC key"))?;
     let opened = key

@@ -32,7 +32,7 @@ fn derive<const N: usize>(
 ) -> Result<Zeroizing<[u8; N]>, Error> {
     let mut out = Zeroizing::new([0; N]);
     hkdf::Salt::new(hkdf::HKDF_SHA512, message_id)
-        .extract(key.as_bytes())
+        .extract(key.as_secret_bytes())
         .expand(&[&COMMITTED_ID, label], Length(N))
         .and_then(|okm| okm.fill(out.as_mut_slice()))
         .map_err(|_| Error::internal("HKDF"))?;

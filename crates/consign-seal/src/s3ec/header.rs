@@ -210,7 +210,7 @@ impl<'a> Admitted<'a> {
         match &self.header.content {
             Content::Cbc { iv } => Ok(Opener::cbc(key, *iv)),
             Content::Gcm { iv } => {
-                Ok(Opener::gcm(gcm::Gcm::new(key.as_bytes(), *iv, &[])?, ranges))
+                Ok(Opener::gcm(gcm::Gcm::new(key.as_secret_bytes(), *iv, &[])?, ranges))
             }
             Content::Committed { message_id, commitment } => {
                 verify_commitment(key, message_id, commitment)?;

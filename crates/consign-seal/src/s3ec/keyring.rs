@@ -115,7 +115,8 @@ impl DataKey {
         Ok(DataKey(key))
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+    /// The key itself, for KMS to wrap anew. Do not keep it.
+    pub fn as_secret_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -214,7 +215,7 @@ impl AesKey {
         refuse_legacy(suite)?;
         let iv = random::<GCM_IV_BYTES>()?;
         let mut bytes = iv.to_vec();
-        let mut sealed = Zeroizing::new(key.as_bytes().to_vec());
+        let mut sealed = Zeroizing::new(key.as_secret_bytes().to_vec());
         let tag = self
             .gcm()?
             .seal_in_place_separate_tag(
@@ -327,7 +328,7 @@ impl RsaPublicKey {
             OaepPublicEncryptingKey::new(self.0.clone()).map_err(|_| Error::internal("RSA key"))?;
         let mut text = Zeroizing::new(Vec::with_capacity(64));
         text.push(32);
-        text.extend_from_slice(key.as_bytes());
+        text.extend_from_slice(key.as_secret_bytes());
         text.extend_from_slice(suite.value().as_bytes());
         let mut bytes = vec![0; sealing.ciphertext_size()];
         sealing

@@ -36,7 +36,7 @@ impl Opener {
     }
 
     pub(super) fn cbc(key: &DataKey, iv: [u8; cbc::IV_BYTES]) -> Opener {
-        Opener(Content::Cbc { key: Zeroizing::new(*key.as_bytes()), iv })
+        Opener(Content::Cbc { key: Zeroizing::new(*key.as_secret_bytes()), iv })
     }
 
     /// How many bytes of content an object of so many bytes holds; where it is AES-CBC, at most.
@@ -197,7 +197,8 @@ impl Verified<'_> {
     /// # Errors
     /// [`ErrorKind::Tampered`] where these are not the bytes that were verified.
     pub fn open_part(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
-        let known = self.parts.iter().find(|part| part.offset == offset);
+        let place = self.parts.binary_search_by_key(&offset, |part| part.offset);
+        let known = place.ok().and_then(|place| self.parts.get(place));
         let known = known.filter(|part| part.bytes == buf.len() as u64);
         let known = known.ok_or_else(|| Error::usage("no part of this place was verified"))?;
         self.open_known(known, buf)

@@ -51,7 +51,7 @@ impl Sealer {
         };
         let content_key = match &content {
             Content::Committed { message_id, .. } => content_key(key, message_id)?,
-            _ => Zeroizing::new(*key.as_bytes()),
+            _ => Zeroizing::new(*key.as_secret_bytes()),
         };
         Sealer::from_parts(Header { format, content, wrapped }, content_key)
     }
