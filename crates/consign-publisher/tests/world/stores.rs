@@ -122,7 +122,8 @@ impl Inbox {
         range: (u64, u64),
     ) -> Result<String, Failure> {
         let UploadSlot(upload) = self.uploads.get_mut(id).ok_or(Failure::UploadGone)?;
-        let etag = format!("part-{part}-{}-{}", range.0, range.1);
+        // No two uploads have an ETag in common: a part of another one would show.
+        let etag = format!("{id}-part-{part}");
         upload.parts.insert(part, (etag.clone(), range));
         Ok(etag)
     }
