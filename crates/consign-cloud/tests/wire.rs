@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use consign_cloud::s3::{
-    Body, CompleteMultipart, CompletedPart, CustomerKey, Encryption, GetObject, MultipartTarget,
-    PutObject, UploadPart,
+    Body, CompleteMultipart, CompletedPart, CopyObject, CopySource, CustomerKey, Encryption,
+    GetObject, MultipartTarget, PutObject, UploadPart,
 };
 use consign_cloud::{Cloud, Credentials, ErrorKind, Settings, Timeouts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -319,6 +319,50 @@ async fn a_completed_upload_that_failed_inside_200_is_a_failure() {
     assert_eq!(requests[2].header("x-amz-mp-object-size"), Some("9"));
     assert_eq!(requests[2].header("x-amz-checksum-crc64nvme"), Some("rosUhgp5mIg="));
     assert_eq!(requests[2].header("if-none-match"), Some("*"));
+}
+
+#[tokio::test]
+async fn a_copy_that_failed_inside_200_is_a_failure() {
+    let inside = "<?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code>\
+                  <Message>Please reduce your request rate.</Message></Error>";
+    let server =
+        Server::start(vec![Answer::Say("200 OK", inside), Answer::Say("200 OK", inside)]).await;
+    let cloud = server.cloud().await;
+    let source = CopySource {
+        bucket: "a".into(),
+        key: "k k".into(),
+        version_id: Some("v".into()),
+        if_match: Some("\"e\"".into()),
+        expected_bucket_owner: Some("111111111111".into()),
+    };
+    let copy = CopyObject {
+        source: source.clone(),
+        bucket: "b".into(),
+        key: "k".into(),
+        expected_bucket_owner: Some("222222222222".into()),
+        if_none_match: true,
+        ..CopyObject::default()
+    };
+    let error = cloud.s3().copy_object(&copy).await.expect_err("failed");
+    assert_eq!((error.code(), error.kind()), (Some("SlowDown"), ErrorKind::Throttled), "{error:?}");
+    let target = MultipartTarget { bucket: "b".into(), key: "k".into(), ..Default::default() };
+    let part = cloud.s3().upload_part_copy(&target, "u", 1, &source, (0, 9)).await;
+    let error = part.expect_err("failed");
+    assert_eq!((error.code(), error.kind()), (Some("SlowDown"), ErrorKind::Throttled), "{error:?}");
+    let requests = server.requests();
+    for (name, value) in [
+        ("x-amz-copy-source", "a/k%20k?versionId=v"),
+        ("x-amz-copy-source-if-match", "\"e\""),
+        ("x-amz-source-expected-bucket-owner", "111111111111"),
+        ("x-amz-expected-bucket-owner", "222222222222"),
+        ("x-amz-metadata-directive", "REPLACE"),
+        ("x-amz-tagging-directive", "REPLACE"),
+        ("if-none-match", "*"),
+    ] {
+        assert_eq!(requests[0].header(name), Some(value), "{name}");
+    }
+    assert_eq!(requests[1].header("x-amz-copy-source-range"), Some("bytes=0-9"));
+    assert_eq!(requests.len(), 2, "tried once each");
 }
 
 #[tokio::test]

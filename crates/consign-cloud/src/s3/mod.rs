@@ -1,12 +1,13 @@
 //! S3: objects, multipart uploads, listings, bucket configuration, presigned URLs.
 //!
-//! Calls that carry object data ([`S3::put_object`], [`S3::upload_part`], [`S3::get_range`]) are
-//! tried once; their payload is not hashed for the signature, its integrity is the explicit and
+//! Calls that move object data ([`S3::put_object`], [`S3::upload_part`], [`S3::get_range`],
+//! [`S3::copy_object`], [`S3::upload_part_copy`]) are tried once; their payload is not hashed for the signature, its integrity is the explicit and
 //! signed `x-amz-checksum-crc64nvme` header, which S3 checks before it answers. All other calls
 //! are retried by the SDK on throttling and server faults.
 
 pub(crate) mod body;
 pub mod bucket;
+mod copy;
 pub mod inspect;
 mod list;
 mod multipart;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+pub use copy::{CopyObject, CopySource};
 pub use list::{Entry, ListRequest, Page, UploadEntry, UploadsPage, VersionEntry, VersionsPage};
 pub use multipart::{CompleteMultipart, CompletedPart, ListedPart, MultipartTarget, UploadPart};
 pub use notify::QueueNotification;

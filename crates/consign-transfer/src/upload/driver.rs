@@ -130,6 +130,7 @@ pub(super) fn multipart(target: &Target) -> MultipartTarget {
         expected_bucket_owner: target.expected_bucket_owner.clone(),
         content_type: target.content_type.clone(),
         encryption: target.encryption.clone(),
+        ..MultipartTarget::default()
     }
 }
 

@@ -1,0 +1,558 @@
+//! What to do next about one message, decided without doing it.
+//!
+//! Feed [`Handling::step`] with what was answered; it gives back what to do. For each task:
+//!
+//! 1. HEAD the source: it is there, this large, and this very version is what will be copied.
+//! 2. Look for the record of its delivery. With one, there is nothing left to do: an event told
+//!    twice costs two requests, also when whoever owns the inbox has taken the object away since.
+//! 3. Let S3 copy, on the condition that nothing is there. What is there, or was left by a copy
+//!    whose answer was lost, says of itself which content it is: the same is success, another a
+//!    conflict.
+//! 4. Compare size and checksum, and leave the record (also on the condition that none is there).
+//!
+//! Then the message is deleted; what cannot be delivered is put aside first, with its reason. So a
+//! crash at any point leaves a message that comes again and is handled from the start, and several
+//! publishers with the same message do each other's work at worst.
+//!
+//! What an inbox's owner must do for exactly-once: take an object away only once its record is there,
+//! and has been for two leases. Whoever takes it away earlier may be given it again, because to a
+//! publisher that looked before the record came, an empty place means that nothing was delivered.
+
+mod effect;
+mod upload;
+
+use std::collections::VecDeque;
+
+pub use effect::{Answer, Effect, Limits, Received, Step};
+use upload::{End, Upload};
+
+use crate::failure::{Failure, Permanent};
+use crate::record::{Cause, Delivery, Reason, SourceId, Task, There};
+use crate::wait::Jitter;
+
+/// The longest a message rests before its next try.
+const REST_SECONDS_MAX: u32 = 900;
+
+/// A message being handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handling {
+    limits: Limits,
+    receive_count: u32,
+    lease_until_ms: u64,
+    /// Until when the message is ours if the request under way succeeds.
+    extending_to_ms: Option<u64>,
+    jitter: Jitter,
+    /// The first is being worked on.
+    tasks: VecDeque<Task>,
+    reasons: Vec<Reason>,
+    phase: Phase,
+    /// Requests of this task, or of the end of the message, that failed.
+    failures: u32,
+    /// A wait is under way; what the phase asks for is asked after it.
+    waiting: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    LookingAtSource,
+    LookingForRecord(Found),
+    LookingAtTarget(Found),
+    Copying(Found),
+    Uploading(Found, Option<Upload>),
+    Recording(Delivery),
+    PuttingAside,
+    Deleting,
+    Done,
+}
+
+/// The source as it was found. Without content: it is gone, and only its name is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    of: SourceId,
+    content: Option<There>,
+}
+
+impl Handling {
+    /// Begins to handle a message: its tasks, and what in it was refused already. Without either
+    /// it is deleted at once.
+    pub fn begin(
+        limits: Limits,
+        received: Received,
+        tasks: Vec<Task>,
+        refused: Vec<Reason>,
+    ) -> (Handling, Step) {
+        let mut handling = Handling {
+            limits,
+            receive_count: received.receive_count,
+            lease_until_ms: received.lease_until_ms,
+            extending_to_ms: None,
+            jitter: Jitter::new(received.seed),
+            tasks: tasks.into(),
+            reasons: Vec::new(),
+            phase: Phase::Deleting,
+            failures: 0,
+            waiting: false,
+        };
+        let mut effects = Vec::new();
+        for reason in refused {
+            handling.set_aside(reason, &mut effects);
+        }
+        handling.next_task(&mut effects);
+        let done = handling.is_done();
+        (handling, Step { effects, done })
+    }
+
+    /// Takes in an answer. What does not fit to where the handling is belongs to a request that
+    /// was given up, and changes nothing.
+    pub fn step(mut self, now_ms: u64, answer: Answer) -> (Handling, Step) {
+        let mut effects = Vec::new();
+        if !self.is_done() {
+            match answer {
+                Answer::Extended(result) => self.extended(result, &mut effects),
+                // Whoever has the message now does the same work.
+                _ if now_ms >= self.lease_until_ms => self.leave(&mut effects),
+                Answer::Waited => self.waited(&mut effects),
+                Answer::Tick => {}
+                answer => self.answered(answer, &mut effects),
+            }
+        }
+        self.keep(now_ms, &mut effects);
+        let done = self.is_done();
+        (self, Step { effects, done })
+    }
+
+    /// Until when the message is ours, milliseconds since 1970. An effect must not be begun later:
+    /// whoever has the message then may have finished, and a copy would be a second one.
+    pub fn lease_until_ms(&self) -> u64 {
+        self.lease_until_ms
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// Copying was tried as often as it may be; what is left is to see whether it was done.
+    fn is_over(&self) -> bool {
+        self.receive_count > self.limits.receives_max
+    }
+
+    fn answered(&mut self, answer: Answer, effects: &mut Vec<Effect>) {
+        match (std::mem::replace(&mut self.phase, Phase::Done), answer) {
+            (Phase::LookingAtSource, Answer::Source(result)) => self.source(result, effects),
+            (Phase::LookingForRecord(found), Answer::Record(result)) => {
+                self.record(found, result, effects);
+            }
+            (Phase::LookingAtTarget(found), Answer::Target(result)) => {
+                self.target(found, result, effects);
+            }
+            (Phase::Copying(found), Answer::Copied(result)) => self.copied(found, result, effects),
+            (Phase::Uploading(found, None), Answer::UploadCreated(result)) => {
+                self.upload_created(found, result, effects);
+            }
+            (
+                Phase::Uploading(found, Some(upload)),
+                Answer::PartCopied { upload_id, part, result },
+            ) if upload_id == upload.id => self.part(found, upload, part, result, effects),
+            (Phase::Uploading(found, Some(upload)), Answer::Record(result))
+                if upload.end == End::LookingForRecord =>
+            {
+                self.record_of_upload(found, upload, result, effects);
+            }
+            (Phase::Uploading(found, Some(upload)), Answer::Copied(result))
+                if upload.end == End::Completing =>
+            {
+                if result.is_err() {
+                    self.abort(&upload, effects);
+                }
+                self.copied(found, result, effects);
+            }
+            (Phase::Recording(delivery), Answer::Recorded(result)) => {
+                self.recorded(delivery, result, effects);
+            }
+            (Phase::PuttingAside, Answer::PutAside(result)) => match result {
+                Ok(()) => self.enter(Phase::Deleting, effects),
+                Err(failure) => self.end_failed(Phase::PuttingAside, failure, effects),
+            },
+            (Phase::Deleting, Answer::Deleted(result)) => match result {
+                Ok(()) | Err(Failure::Absent) => self.phase = Phase::Done,
+                Err(failure) => self.end_failed(Phase::Deleting, failure, effects),
+            },
+            (phase, _) => self.phase = phase,
+        }
+    }
+
+    fn source(&mut self, result: Result<There, Failure>, effects: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.front_mut() else { return };
+        let source = &mut task.source;
+        let id = |version: &str| SourceId {
+            bucket: source.bucket.clone(),
+            key: source.key.clone(),
+            version: version.to_owned(),
+        };
+        match (result, &source.version_id) {
+            (Ok(there), _) => {
+                let of = id(there.version_id.as_deref().unwrap_or(&there.etag));
+                source.version_id.clone_from(&there.version_id);
+                self.enter(Phase::LookingForRecord(Found { of, content: Some(there) }), effects);
+            }
+            // It may be gone because it was delivered long ago.
+            (Err(Failure::Absent), Some(version)) => {
+                let of = id(version);
+                self.enter(Phase::LookingForRecord(Found { of, content: None }), effects);
+            }
+            (Err(Failure::Absent), None) => self.give_up(Cause::SourceGone, effects),
+            (Err(failure), _) => self.failed(failure, Phase::LookingAtSource, effects),
+        }
+    }
+
+    fn record(&mut self, found: Found, result: Result<bool, Failure>, effects: &mut Vec<Effect>) {
+        match result {
+            Ok(true) => self.finish_task(effects),
+            Ok(false) if found.content.is_none() || self.is_over() => {
+                self.enter(Phase::LookingAtTarget(found), effects);
+            }
+            Ok(false) => self.copy(found, effects),
+            Err(failure) => self.failed(failure, Phase::LookingForRecord(found), effects),
+        }
+    }
+
+    fn target(&mut self, found: Found, result: Result<There, Failure>, effects: &mut Vec<Effect>) {
+        match result {
+            Ok(there) if there.of.as_ref() == Some(&found.of) => {
+                let (version_id, checksum) = (there.version_id, there.checksum_crc64nvme);
+                self.arrived(&found, Some(there.bytes), version_id, checksum, effects);
+            }
+            Ok(there) => self.give_up(Cause::Conflict { there: there.of }, effects),
+            Err(Failure::Absent) if found.content.is_none() => {
+                self.give_up(Cause::SourceGone, effects);
+            }
+            Err(Failure::Absent) if self.is_over() => {
+                self.give_up(Cause::GivenUp { receives: self.receive_count }, effects);
+            }
+            // Something kept us from copying, and it was not what is there: perhaps the source has
+            // changed.
+            Err(Failure::Absent) => self.failed(Failure::Passing, Phase::LookingAtSource, effects),
+            Err(failure) => self.failed(failure, Phase::LookingAtTarget(found), effects),
+        }
+    }
+
+    fn copy(&mut self, found: Found, effects: &mut Vec<Effect>) {
+        let bytes = found.content.as_ref().map_or(0, |content| content.bytes);
+        let phase = match bytes > self.limits.single_copy_bytes_max {
+            true => Phase::Uploading(found, None),
+            false => Phase::Copying(found),
+        };
+        self.enter(phase, effects);
+    }
+
+    fn copied(
+        &mut self,
+        found: Found,
+        result: Result<(Option<String>, Option<String>), Failure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok((version_id, checksum)) => {
+                self.arrived(&found, None, version_id, checksum, effects);
+            }
+            // The place is taken: by whom?
+            Err(Failure::Taken) => self.enter(Phase::LookingAtTarget(found), effects),
+            // It may have been carried out.
+            Err(failure @ (Failure::Passing | Failure::Throttled | Failure::UploadGone)) => {
+                self.failed(failure, Phase::LookingAtTarget(found), effects);
+            }
+            // The version went away under our hands.
+            Err(Failure::Absent) => self.failed(Failure::Passing, Phase::LookingAtSource, effects),
+            Err(failure) => self.failed(failure, Phase::LookingAtSource, effects),
+        }
+    }
+
+    fn upload_created(
+        &mut self,
+        found: Found,
+        result: Result<String, Failure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(id) => {
+                let bytes = found.content.as_ref().map_or(0, |content| content.bytes);
+                let upload = Upload::new(id, bytes, self.limits.part_bytes_min);
+                self.enter(Phase::Uploading(found, Some(upload)), effects);
+            }
+            // An upload of which nobody knows is removed by the bucket's lifecycle.
+            Err(failure) => self.failed(failure, Phase::Uploading(found, None), effects),
+        }
+    }
+
+    fn part(
+        &mut self,
+        found: Found,
+        mut upload: Upload,
+        part: u32,
+        result: Result<String, Failure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(etag) => {
+                upload.note(part, Some(etag));
+                self.phase = Phase::Uploading(found, Some(upload));
+                if !self.waiting {
+                    self.ask(effects);
+                }
+            }
+            Err(failure @ (Failure::Passing | Failure::Throttled)) => {
+                upload.note(part, None);
+                let spent = self.failures + 1 >= self.limits.attempts_max;
+                if spent {
+                    self.abort(&upload, effects);
+                }
+                self.failed(failure, Phase::Uploading(found, Some(upload)), effects);
+            }
+            // The upload, the version or the permission is gone: look at everything again.
+            Err(failure) => {
+                self.abort(&upload, effects);
+                let failure = match failure {
+                    Failure::Permanent(_) => failure,
+                    _ => Failure::Passing,
+                };
+                self.failed(failure, Phase::LookingAtSource, effects);
+            }
+        }
+    }
+
+    fn record_of_upload(
+        &mut self,
+        found: Found,
+        mut upload: Upload,
+        result: Result<bool, Failure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(true) => {
+                self.abort(&upload, effects);
+                self.finish_task(effects);
+            }
+            Ok(false) => {
+                upload.end = End::Completing;
+                self.enter(Phase::Uploading(found, Some(upload)), effects);
+            }
+            Err(failure) => {
+                self.abort(&upload, effects);
+                self.failed(failure, Phase::LookingAtSource, effects);
+            }
+        }
+    }
+
+    /// The content is in its place: is it what was sent?
+    fn arrived(
+        &mut self,
+        found: &Found,
+        bytes: Option<u64>,
+        version_id: Option<String>,
+        checksum: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.tasks.front() else { return };
+        let sent = found.content.as_ref();
+        let sent_bytes = sent.map(|content| content.bytes);
+        let sent_checksum = sent.and_then(|content| content.checksum_crc64nvme.clone());
+        let differs =
+            |a: &Option<String>, b: &Option<String>| matches!((a, b), (Some(a), Some(b)) if a != b);
+        let other_size = matches!((bytes, sent_bytes), (Some(a), Some(b)) if a != b);
+        if other_size || differs(&checksum, &sent_checksum) {
+            return self.give_up(Cause::Different, effects);
+        }
+        let delivery = Delivery {
+            of: found.of.clone(),
+            target: task.target.clone(),
+            target_version_id: version_id,
+            bytes: sent_bytes.or(bytes).unwrap_or_default(),
+            checksum_crc64nvme: checksum.filter(|_| sent_checksum.is_some()),
+        };
+        self.enter(Phase::Recording(delivery), effects);
+    }
+
+    fn recorded(
+        &mut self,
+        delivery: Delivery,
+        result: Result<(), Failure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match result {
+            // Who was there first wrote the same.
+            Ok(()) | Err(Failure::Taken) => self.finish_task(effects),
+            Err(Failure::Absent) => {
+                // No bucket to put it into.
+                let refused = Failure::Permanent(Permanent::Refused);
+                self.failed(refused, Phase::Recording(delivery), effects);
+            }
+            Err(failure) => self.failed(failure, Phase::Recording(delivery), effects),
+        }
+    }
+
+    fn waited(&mut self, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.waiting) {
+            self.ask(effects);
+        }
+    }
+
+    fn extended(&mut self, result: Result<(), Failure>, effects: &mut Vec<Effect>) {
+        let until_ms = self.extending_to_ms.take();
+        match (result, until_ms) {
+            (Ok(()), Some(until_ms)) => self.lease_until_ms = until_ms,
+            // It may be extended or not: the old time counts until the next try.
+            (Err(Failure::Passing | Failure::Throttled), _) | (Ok(()), None) => {}
+            (Err(_), _) => self.leave(effects),
+        }
+    }
+
+    /// The message is somebody else's by now, who does the same work.
+    fn leave(&mut self, effects: &mut Vec<Effect>) {
+        if let Phase::Uploading(_, Some(upload)) = &self.phase {
+            let upload = upload.clone();
+            self.abort(&upload, effects);
+        }
+        self.phase = Phase::Done;
+    }
+
+    /// Says that the message is still ours, when half of its time is over.
+    fn keep(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        let lease_ms = u64::from(self.limits.lease_seconds) * 1000;
+        let left_ms = self.lease_until_ms.saturating_sub(now_ms);
+        if !self.is_done() && self.extending_to_ms.is_none() && left_ms < lease_ms / 2 {
+            self.extending_to_ms = Some(now_ms + lease_ms);
+            effects.push(Effect::Extend { seconds: self.limits.lease_seconds });
+        }
+    }
+
+    /// A request of the present task failed; `again` is where to go on after a wait.
+    fn failed(&mut self, failure: Failure, again: Phase, effects: &mut Vec<Effect>) {
+        if let Failure::Permanent(what) = failure {
+            return self.give_up(Cause::Permanent { what }, effects);
+        }
+        self.failures += 1;
+        if self.failures < self.limits.attempts_max {
+            self.phase = again;
+            return self.wait(failure, effects);
+        }
+        match self.receive_count >= self.limits.receives_max {
+            true => self.give_up(Cause::GivenUp { receives: self.receive_count }, effects),
+            false => self.release(effects),
+        }
+    }
+
+    /// Putting aside or deleting failed: the message must not be lost, so it comes again.
+    fn end_failed(&mut self, again: Phase, failure: Failure, effects: &mut Vec<Effect>) {
+        if let Failure::Permanent(what) = failure {
+            effects.push(Effect::Alarm(Reason { task: None, cause: Cause::Permanent { what } }));
+            return self.release(effects);
+        }
+        self.failures += 1;
+        match self.failures < self.limits.attempts_max {
+            true => {
+                self.phase = again;
+                self.wait(failure, effects);
+            }
+            false => self.release(effects),
+        }
+    }
+
+    fn wait(&mut self, failure: Failure, effects: &mut Vec<Effect>) {
+        // Of parts that fail together, one waits for all.
+        if !std::mem::replace(&mut self.waiting, true) {
+            let ms = self.jitter.after(self.failures, failure == Failure::Throttled);
+            effects.push(Effect::Wait { ms });
+        }
+    }
+
+    fn release(&mut self, effects: &mut Vec<Effect>) {
+        let doubled = 5_u32.saturating_mul(1 << self.receive_count.min(16));
+        effects.push(Effect::Release { seconds: doubled.min(REST_SECONDS_MAX) });
+        self.phase = Phase::Done;
+    }
+
+    /// The present task cannot be done.
+    fn give_up(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+        let reason = Reason { task: self.tasks.front().cloned(), cause };
+        self.set_aside(reason, effects);
+        self.finish_task(effects);
+    }
+
+    fn set_aside(&mut self, reason: Reason, effects: &mut Vec<Effect>) {
+        if reason.is_alarm() {
+            effects.push(Effect::Alarm(reason.clone()));
+        }
+        self.reasons.push(reason);
+    }
+
+    fn finish_task(&mut self, effects: &mut Vec<Effect>) {
+        self.tasks.pop_front();
+        self.next_task(effects);
+    }
+
+    fn next_task(&mut self, effects: &mut Vec<Effect>) {
+        self.failures = 0;
+        let phase = match (self.tasks.is_empty(), self.reasons.is_empty()) {
+            (false, _) => Phase::LookingAtSource,
+            (true, false) => Phase::PuttingAside,
+            (true, true) => Phase::Deleting,
+        };
+        self.enter(phase, effects);
+    }
+
+    fn enter(&mut self, phase: Phase, effects: &mut Vec<Effect>) {
+        self.phase = phase;
+        // A wait that a part asked for is over when nobody needs it: its end finds another phase.
+        self.waiting = false;
+        self.ask(effects);
+    }
+
+    fn abort(&self, upload: &Upload, effects: &mut Vec<Effect>) {
+        if let Some(task) = self.tasks.front() {
+            let target = task.target.clone();
+            effects.push(Effect::AbortUpload { upload_id: upload.id.clone(), target });
+        }
+    }
+
+    /// What the phase asks for.
+    fn ask(&mut self, effects: &mut Vec<Effect>) {
+        let end = match &self.phase {
+            Phase::PuttingAside => Some(Effect::PutAside(self.reasons.clone())),
+            Phase::Deleting => Some(Effect::Delete),
+            Phase::Recording(delivery) => Some(Effect::Record(delivery.clone())),
+            _ => None,
+        };
+        let (Some(task), None) = (self.tasks.front(), &end) else {
+            effects.extend(end);
+            return;
+        };
+        let (source, target) = (task.source.clone(), task.target.clone());
+        match &mut self.phase {
+            Phase::LookingAtSource => effects.push(Effect::HeadSource(source)),
+            Phase::LookingForRecord(found) => {
+                effects.push(Effect::FindRecord { of: found.of.clone(), target });
+            }
+            Phase::LookingAtTarget(_) => effects.push(Effect::HeadTarget(target)),
+            Phase::Copying(found) => {
+                let of = found.of.clone();
+                effects.push(Effect::Copy { source, etag: found.etag(), of, target });
+            }
+            Phase::Uploading(found, None) => {
+                effects.push(Effect::CreateUpload { of: found.of.clone(), target });
+            }
+            Phase::Uploading(found, Some(upload)) => {
+                if let Some(content) = &found.content {
+                    let at_once = self.limits.parts_at_once;
+                    upload.ask(at_once, &found.of, content, &source, &target, effects);
+                }
+            }
+            Phase::Recording(_) | Phase::PuttingAside | Phase::Deleting | Phase::Done => {}
+        }
+    }
+}
+
+impl Found {
+    fn etag(&self) -> String {
+        self.content.as_ref().map(|content| content.etag.clone()).unwrap_or_default()
+    }
+}

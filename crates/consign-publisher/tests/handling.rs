@@ -1,0 +1,215 @@
+//! One message, step by step: what is asked, and in what order.
+
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+use consign_publisher::{
+    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Received, Source, Step, Target,
+    Task, There,
+};
+
+const LIMITS: Limits = Limits {
+    lease_seconds: 60,
+    attempts_max: 3,
+    receives_max: 2,
+    single_copy_bytes_max: 1 << 20,
+    part_bytes_min: 1 << 20,
+    parts_at_once: 2,
+};
+
+fn task() -> Task {
+    Task {
+        source: Source {
+            bucket: "repository".to_owned(),
+            owner: "111111111111".to_owned(),
+            key: "k".to_owned(),
+            version_id: Some("v".to_owned()),
+        },
+        target: Target {
+            bucket: "inbox".to_owned(),
+            owner: "222222222222".to_owned(),
+            key: "from-acme/k".to_owned(),
+            kms_key: None,
+        },
+    }
+}
+
+fn there(bytes: u64) -> There {
+    There {
+        of: None,
+        version_id: Some("v".to_owned()),
+        etag: "e".to_owned(),
+        bytes,
+        checksum_crc64nvme: Some("c".to_owned()),
+    }
+}
+
+fn begin(receive_count: u32) -> (Handling, Vec<Effect>) {
+    let received = Received { receive_count, lease_until_ms: 60_000, seed: 1 };
+    let (handling, step) = Handling::begin(LIMITS, received, vec![task()], Vec::new());
+    (handling, step.effects)
+}
+
+/// The effects after each answer, the handling at the end.
+fn run(mut handling: Handling, answers: Vec<(u64, Answer)>) -> (Handling, Vec<Effect>, bool) {
+    let mut last = Step { effects: Vec::new(), done: false };
+    for (now_ms, answer) in answers {
+        (handling, last) = handling.step(now_ms, answer);
+    }
+    (handling, last.effects, last.done)
+}
+
+#[test]
+fn a_message_without_events_is_deleted_at_once() {
+    let received = Received { receive_count: 1, lease_until_ms: 60_000, seed: 1 };
+    let (handling, step) = Handling::begin(LIMITS, received, Vec::new(), Vec::new());
+    assert_eq!((step.effects, step.done), (vec![Effect::Delete], false));
+    assert!(handling.step(1, Answer::Deleted(Ok(()))).1.done);
+}
+
+#[test]
+fn five_requests_deliver_an_object() {
+    let (handling, effects) = begin(1);
+    assert_eq!(effects, [Effect::HeadSource(task().source)]);
+    let (handling, effects, _) = run(handling, vec![(1, Answer::Source(Ok(there(5))))]);
+    assert!(matches!(effects.as_slice(), [Effect::FindRecord { .. }]), "{effects:?}");
+    let (handling, effects, _) = run(handling, vec![(2, Answer::Record(Ok(false)))]);
+    let [Effect::Copy { of, etag, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((of.version.as_str(), etag.as_str()), ("v", "e"));
+    let made = (Some("v2".to_owned()), Some("c".to_owned()));
+    let (handling, effects, _) = run(handling, vec![(3, Answer::Copied(Ok(made)))]);
+    let [Effect::Record(delivery)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((delivery.bytes, delivery.checksum_crc64nvme.as_deref()), (5, Some("c")));
+    let (handling, effects, _) = run(handling, vec![(4, Answer::Recorded(Ok(())))]);
+    assert_eq!(effects, [Effect::Delete]);
+    let (_, effects, done) = run(handling, vec![(5, Answer::Deleted(Ok(())))]);
+    assert!(done && effects.is_empty());
+}
+
+/// Parts take long. Meanwhile another publisher delivered the same, and the owner took it away: the
+/// empty place would take a second one.
+#[test]
+fn a_large_copy_looks_for_the_record_again_before_it_ends() {
+    let (handling, _) = begin(1);
+    let part = |part| Answer::PartCopied {
+        upload_id: "u".to_owned(),
+        part,
+        result: Ok(format!("etag {part}")),
+    };
+    let (handling, effects, _) = run(
+        handling,
+        vec![
+            (1, Answer::Source(Ok(there(3 << 20)))),
+            (2, Answer::Record(Ok(false))),
+            (3, Answer::UploadCreated(Ok("u".to_owned()))),
+            (4, part(2)),
+            (5, part(1)),
+            (6, part(3)),
+        ],
+    );
+    assert!(matches!(effects.as_slice(), [Effect::FindRecord { .. }]), "{effects:?}");
+    let (_, effects, _) = run(handling.clone(), vec![(7, Answer::Record(Ok(true)))]);
+    assert!(
+        matches!(effects.as_slice(), [Effect::AbortUpload { .. }, Effect::Delete]),
+        "{effects:?}"
+    );
+    let (_, effects, _) = run(handling, vec![(7, Answer::Record(Ok(false)))]);
+    let [Effect::CompleteUpload { etags, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(etags, &["etag 1", "etag 2", "etag 3"]);
+}
+
+/// The upload vanished and another was begun: what comes late of the first is not taken for a part of
+/// the second.
+#[test]
+fn parts_of_an_upload_that_was_given_up_are_ignored() {
+    let (handling, _) = begin(1);
+    let part =
+        |id: &str, part, result| Answer::PartCopied { upload_id: id.to_owned(), part, result };
+    let (handling, _, _) = run(
+        handling,
+        vec![
+            (1, Answer::Source(Ok(there(2 << 20)))),
+            (2, Answer::Record(Ok(false))),
+            (3, Answer::UploadCreated(Ok("first".to_owned()))),
+            (4, part("first", 1, Err(Failure::UploadGone))),
+            (5, Answer::Waited),
+            (6, Answer::Source(Ok(there(2 << 20)))),
+            (7, Answer::Record(Ok(false))),
+            (8, Answer::UploadCreated(Ok("second".to_owned()))),
+            (9, part("second", 1, Ok("one".to_owned()))),
+        ],
+    );
+    let late = part("first", 2, Ok("late".to_owned()));
+    let (after, effects, _) = run(handling.clone(), vec![(10, late)]);
+    assert_eq!((after, effects), (handling, Vec::new()));
+}
+
+#[test]
+fn the_message_is_kept_while_there_is_work_and_left_when_it_is_lost() {
+    let (handling, _) = begin(1);
+    let (handling, effects, _) = run(handling, vec![(29_000, Answer::Tick)]);
+    assert!(effects.is_empty(), "more than half of the time is left: {effects:?}");
+    let (handling, effects, _) = run(handling, vec![(31_000, Answer::Tick)]);
+    assert_eq!(effects, [Effect::Extend { seconds: 60 }]);
+    let (handling, effects, _) = run(handling, vec![(32_000, Answer::Tick)]);
+    assert!(effects.is_empty(), "asked already: {effects:?}");
+    let (kept, _, _) = run(handling.clone(), vec![(33_000, Answer::Extended(Ok(())))]);
+    assert_eq!(kept.lease_until_ms(), 91_000);
+    let refused = Failure::Permanent(Permanent::Refused);
+    let (_, effects, done) = run(handling.clone(), vec![(33_000, Answer::Extended(Err(refused)))]);
+    assert!(done && effects.is_empty(), "{effects:?}");
+    let (_, effects, done) = run(handling, vec![(60_000, Answer::Source(Ok(there(5))))]);
+    assert!(done && effects.is_empty(), "the time is over: {effects:?}");
+}
+
+#[test]
+fn what_passes_is_tried_again_then_rests_then_is_put_aside() {
+    let failing = |receive_count| {
+        let (handling, _) = begin(receive_count);
+        let fails = || Answer::Source(Err(Failure::Throttled));
+        run(
+            handling,
+            vec![
+                (1, fails()),
+                (2, Answer::Waited),
+                (3, fails()),
+                (4, Answer::Waited),
+                (5, fails()),
+            ],
+        )
+    };
+    let (_, effects, done) = failing(1);
+    assert!(done && matches!(effects.as_slice(), [Effect::Release { .. }]), "{effects:?}");
+    let (_, effects, done) = failing(2);
+    let [Effect::PutAside(reasons)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(reasons[0].cause, Cause::GivenUp { receives: 2 });
+    assert!(!done && reasons[0].task == Some(task()));
+}
+
+/// A message that ended its publisher each time is not copied again, but what was done is found.
+#[test]
+fn after_too_many_receives_nothing_is_copied_any_more() {
+    let (handling, _) = begin(3);
+    let (handling, effects, _) =
+        run(handling, vec![(1, Answer::Source(Ok(there(5)))), (2, Answer::Record(Ok(false)))]);
+    assert_eq!(effects, [Effect::HeadTarget(task().target)]);
+    let (_, effects, _) = run(handling, vec![(3, Answer::Target(Err(Failure::Absent)))]);
+    assert!(matches!(effects.as_slice(), [Effect::PutAside(_)]), "{effects:?}");
+}
+
+/// An answer that fits nowhere changes nothing.
+#[test]
+fn stray_answers_are_ignored() {
+    let (handling, _) = begin(1);
+    for answer in [
+        Answer::Recorded(Ok(())),
+        Answer::Deleted(Ok(())),
+        Answer::PutAside(Ok(())),
+        Answer::Waited,
+        Answer::Copied(Ok((None, None))),
+        Answer::PartCopied { upload_id: String::new(), part: 0, result: Err(Failure::Absent) },
+        Answer::PartCopied { upload_id: String::new(), part: u32::MAX, result: Ok(String::new()) },
+    ] {
+        let (after, effects, done) = run(handling.clone(), vec![(1, answer.clone())]);
+        assert_eq!((after, effects, done), (handling.clone(), Vec::new(), false), "{answer:?}");
+    }
+}
