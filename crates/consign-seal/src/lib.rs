@@ -18,6 +18,7 @@
 pub mod age;
 mod error;
 mod primitives;
+pub mod s3s2;
 pub mod sshsig;
 
 pub use error::{Error, ErrorKind};
