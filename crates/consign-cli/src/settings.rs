@@ -15,6 +15,7 @@ pub(crate) type Environment = HashMap<String, String>;
 /// What every command works with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    pub(crate) home: PathBuf,
     pub(crate) exchange_file: PathBuf,
     /// Whether somebody named it, so that it is more than the default.
     pub(crate) exchange_is_named: bool,
@@ -60,6 +61,7 @@ impl Settings {
             || variable("CONSIGN_EXCHANGE").is_some()
             || file.exchange.is_some();
         Ok(Settings {
+            home: folders.home.clone(),
             exchange_is_named,
             exchange_file: path(
                 &global.exchange,

@@ -31,6 +31,10 @@ const COMMANDS: &[&[&str]] = &[
     &["list"],
     &["show"],
     &["verify"],
+    &["s3s2", "share"],
+    &["s3s2", "decrypt"],
+    &["s3s2", "genkey"],
+    &["s3s2", "config"],
     &["completions"],
 ];
 

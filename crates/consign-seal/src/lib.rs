@@ -27,6 +27,7 @@ pub mod shared_secret;
 mod openssh;
 mod primitives;
 pub mod sniff;
+pub mod s3s2;
 pub mod sshsig;
 
 pub use error::{Error, ErrorKind};

@@ -59,3 +59,38 @@ macro_rules! require {
         ),+)
     };
 }
+
+/// A program made of the Go libraries that s3s2 is made of, which seals and opens by its rules; built
+/// into `folder`. None, and a visible line, without Go or its library (Debian's `golang-go` and
+/// `golang-golang-x-crypto-dev`; elsewhere `GOPATH` names the folder that has `src/golang.org/x/crypto`).
+pub fn s3s2_peer(folder: &Path) -> Option<PathBuf> {
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    let missing = |what: &str| {
+        eprintln!("SKIPPED {test}: {what} is missing (cargo xtask judges)");
+        None
+    };
+    let Some(go) = find("go") else { return missing("go") };
+    let gopath =
+        std::env::var_os("GOPATH").map_or_else(|| "/usr/share/gocode".into(), PathBuf::from);
+    if !gopath.join("src/golang.org/x/crypto/openpgp").is_dir() {
+        return missing("golang-golang-x-crypto-dev");
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = folder.join("s3s2-peer");
+    let built = Command::new(go)
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(here.join("judges/s3s2_peer.go"))
+        .env("GO111MODULE", "off")
+        .env("GOPATH", gopath)
+        .env("GOCACHE", here.join("../../target/go-cache"))
+        .env_remove("GOFLAGS")
+        .output();
+    match built {
+        Ok(output) if output.status.success() => Some(program),
+        Ok(output) => {
+            missing(&format!("a Go that builds: {}", String::from_utf8_lossy(&output.stderr)))
+        }
+        Err(error) => missing(&format!("a Go that runs: {error}")),
+    }
+}

@@ -5,6 +5,7 @@ mod files;
 mod judge;
 mod lanes;
 mod provision;
+mod s3s2;
 mod setup;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use files::*;
 pub(crate) use judge::*;
 pub(crate) use lanes::*;
 pub(crate) use provision::*;
+pub(crate) use s3s2::*;
 pub(crate) use setup::*;
 
 const EXIT_CODES: &str = "\
@@ -102,6 +104,9 @@ pub(crate) enum Command {
     List(LaneArgs),
     Show(ConsignmentArgs),
     Verify(ConsignmentArgs),
+    /// The commands of s3s2: share with its users, read what they shared
+    #[command(subcommand)]
+    S3s2(S3s2Command),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]
