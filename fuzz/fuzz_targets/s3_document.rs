@@ -1,5 +1,5 @@
 //! XML bodies and header values of S3 requests: multipart completions, bulk deletes, bucket
-//! settings, tags, ranges, dates.
+//! settings, notifications, tags, ranges, dates.
 #![no_main]
 
 use consign_local::s3::fuzzing;

@@ -12,9 +12,10 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use std::time::Duration;
 
+use crate::elsewhere::signed::Sender;
 use crate::error::{Error, NO_REGION};
 use crate::settings::{Credentials, Settings};
-use crate::{Cloud, Elsewhere, Iam, Kms, S3, Sts};
+use crate::{Cloud, Elsewhere, Iam, Kms, S3, Sqs, Sts};
 
 /// Connections unused for longer are closed by us rather than found closed by the server: S3 and
 /// the load balancers in front of other stores let go of idle ones from about twenty seconds on.
@@ -26,18 +27,19 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Cloud, Error> {
     let endpoint = settings.endpoint.clone().or_else(|| sdk.endpoint_url().map(str::to_owned));
     let sdk = with_region(sdk, endpoint.is_some() || settings.s3_endpoint.is_some())?;
     let region = sdk.region().map(ToString::to_string).unwrap_or_default();
+    let sender = Sender {
+        http,
+        credentials: sdk.credentials_provider(),
+        region: region.clone(),
+        timeouts: settings.timeouts,
+    };
     Ok(Cloud {
         s3: s3(settings, &sdk, endpoint.is_some() || settings.s3_endpoint.is_some(), &region),
         kms: Kms::new(aws_sdk_kms::Client::new(&sdk)),
         iam: Iam::new(aws_sdk_iam::Client::new(&sdk)),
         sts: Sts::new(aws_sdk_sts::Client::new(&sdk)),
-        elsewhere: Elsewhere::new(
-            http,
-            sdk.credentials_provider(),
-            region.clone(),
-            endpoint.clone(),
-            settings.timeouts,
-        ),
+        sqs: Sqs::new(sender.clone(), endpoint.as_deref()),
+        elsewhere: Elsewhere::new(sender, endpoint.clone()),
         region,
         endpoint,
     })

@@ -369,6 +369,8 @@ fn kind_of(code: Option<&str>, status: u16) -> ErrorKind {
         | "NoSuchLifecycleConfiguration"
         | "NoSuchPublicAccessBlockConfiguration"
         | "NoSuchTagSet"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue"
         | "OwnershipControlsNotFoundError"
         | "ServerSideEncryptionConfigurationNotFoundError" => ErrorKind::NotFound,
         "PreconditionFailed" => ErrorKind::PreconditionFailed,
@@ -381,8 +383,10 @@ fn kind_of(code: Option<&str>, status: u16) -> ErrorKind {
         | "EntityTemporarilyUnmodifiable"
         | "ConcurrentModification"
         | "DeleteConflict"
-        | "AlreadyExistsException" => ErrorKind::Conflict,
+        | "AlreadyExistsException"
+        | "QueueNameExists" => ErrorKind::Conflict,
         "AccessDenied"
+        | "KmsAccessDenied"
         | "AccessDeniedException"
         | "AllAccessDisabled"
         | "AccountProblem"

@@ -1,7 +1,7 @@
-//! Talks to S3, KMS, IAM and STS, and says what went wrong in words to act on.
+//! Talks to S3, KMS, IAM, STS and SQS, and says what went wrong in words to act on.
 //!
 //! Start with [`Cloud::connect`]: it takes [`Settings`] (region, endpoint, profile, CA bundle) and
-//! gives one value with four clients, [`S3`], [`Kms`], [`Iam`] and [`Sts`]. Their methods are one
+//! gives one value with five clients, [`S3`], [`Kms`], [`Iam`], [`Sts`] and [`Sqs`]. Their methods are one
 //! request each, take and give plain Rust types, and fail with one [`Error`] whose
 //! [`kind`](Error::kind) says whose fault it is and whether trying again can help.
 //!
@@ -18,6 +18,7 @@ pub mod iam;
 pub mod kms;
 pub mod s3;
 mod settings;
+pub mod sqs;
 pub mod sts;
 mod url;
 
@@ -27,23 +28,25 @@ pub use iam::Iam;
 pub use kms::Kms;
 pub use s3::S3;
 pub use settings::{Credentials, Settings, Timeouts};
+pub use sqs::Sqs;
 pub use sts::Sts;
 pub use url::MaskedUrl;
 
-/// One identity's view of S3, KMS, IAM and STS. Cheap to clone; clones share connections.
+/// One identity's view of S3, KMS, IAM, STS and SQS. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Cloud {
     s3: S3,
     kms: Kms,
     iam: Iam,
     sts: Sts,
+    sqs: Sqs,
     elsewhere: Elsewhere,
     region: String,
     endpoint: Option<String>,
 }
 
 impl Cloud {
-    /// Makes the four clients. Reads configuration and credential files, sends nothing.
+    /// Makes the five clients. Reads configuration and credential files, sends nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when no region is known, or when the CA bundle cannot be read
@@ -70,6 +73,11 @@ impl Cloud {
     /// Who am I, and who may I become.
     pub fn sts(&self) -> &Sts {
         &self.sts
+    }
+
+    /// Queues and messages.
+    pub fn sqs(&self) -> &Sqs {
+        &self.sqs
     }
 
     /// What other services say about buckets: S3 Control, CloudTrail, SQS, Access Analyzer,

@@ -7,7 +7,9 @@
 use crate::call::{AuthType, Call, Service};
 use crate::error::ApiError;
 use crate::moment;
-use crate::policy::{Context, Decision, Effect, Layer, Policies, Policy, Request, evaluate};
+use crate::policy::{
+    Context, Decision, Effect, Layer, Policies, Policy, Principal, Request, evaluate,
+};
 use crate::state::State;
 
 /// Further context keys of one request: key and value. The same key several times is a multi-valued
@@ -52,7 +54,7 @@ pub struct Question<'a> {
     pub resource: &'a str,
     /// Who owns it; for actions without resource the caller's own.
     pub resource_account: &'a str,
-    /// Bucket policy, key policy or trust policy.
+    /// Bucket policy, key policy, queue policy or trust policy.
     pub resource_policies: &'a [Policy],
     /// Further context keys.
     pub facts: &'a Facts,
@@ -99,7 +101,10 @@ impl Question<'_> {
         let caller = &call.caller;
         let is_s3 = self.action.starts_with("s3:");
         context.insert("aws:SecureTransport", call.is_secure().to_string());
-        context.insert("aws:SourceIp", call.source_ip.to_string());
+        let is_service = matches!(caller.principal, Principal::Service { .. });
+        if !is_service {
+            context.insert("aws:SourceIp", call.source_ip.to_string());
+        }
         context.insert("aws:CurrentTime", moment::iso(call.now_ms));
         context.insert("aws:EpochTime", (call.now_ms / 1000).to_string());
         context.insert("aws:ViaAWSService", self.via_service.to_string());
@@ -156,11 +161,14 @@ impl Question<'_> {
             service => self.sentence(service, &caller.arn, decision),
         };
         let code = match call.service {
-            Service::Kms => "AccessDeniedException",
+            Service::Kms | Service::Sqs => "AccessDeniedException",
             _ => "AccessDenied",
         };
         let error = match call.service {
             Service::Kms => ApiError::bad_request(code, message),
+            // By this name the clients of SQS's older protocol know it.
+            Service::Sqs => ApiError::forbidden(code, message)
+                .header("x-amzn-query-error", "AccessDenied;Sender"),
             _ => ApiError::forbidden(code, message),
         };
         error.because(reason)

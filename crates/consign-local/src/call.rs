@@ -120,16 +120,19 @@ pub enum Service {
     Iam,
     /// Temporary credentials.
     Sts,
+    /// Queues.
+    Sqs,
 }
 
 impl Service {
-    /// The name in credential scopes: `s3`, `kms`, `iam`, `sts`.
+    /// The name in credential scopes: `s3`, `kms`, `iam`, `sts`, `sqs`.
     pub fn name(self) -> &'static str {
         match self {
             Service::S3 => "s3",
             Service::Kms => "kms",
             Service::Iam => "iam",
             Service::Sts => "sts",
+            Service::Sqs => "sqs",
         }
     }
 }

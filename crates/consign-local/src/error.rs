@@ -1,6 +1,7 @@
-//! One error for four services: the code and message a client sees, in the shape its protocol wants.
+//! One error for five services: the code and message a client sees, in the shape its protocol wants.
 //!
-//! S3 answers in XML of its own, IAM and STS in the Query protocol's XML, KMS in JSON. The services
+//! S3 answers in XML of its own, IAM and STS in the Query protocol's XML, KMS and SQS in
+//! JSON. The services
 //! build an [`ApiError`] and never think about the shape; [`ApiError::respond`] does. What must not
 //! reach the client (why a policy decided as it did, which file could not be read) goes to
 //! [`ApiError::because`] and from there to the log.
@@ -124,7 +125,8 @@ impl ApiError {
         let (content_type, text) = match service {
             Service::S3 => ("application/xml", self.s3_xml(request_id)),
             Service::Iam | Service::Sts => ("text/xml", self.query_xml(service, request_id)),
-            Service::Kms => ("application/x-amz-json-1.1", self.json()),
+            Service::Kms => ("application/x-amz-json-1.1", self.json("")),
+            Service::Sqs => ("application/x-amz-json-1.0", self.json("com.amazonaws.sqs#")),
         };
         let bare = head || self.status == StatusCode::NOT_MODIFIED;
         let mut response = Response::new(full(if bare { String::new() } else { text }));
@@ -178,8 +180,9 @@ impl ApiError {
         xml
     }
 
-    fn json(&self) -> String {
-        serde_json::json!({ "__type": self.code, "message": self.message }).to_string()
+    fn json(&self, namespace: &str) -> String {
+        let code = format!("{namespace}{}", self.code);
+        serde_json::json!({ "__type": code, "message": self.message }).to_string()
     }
 }
 

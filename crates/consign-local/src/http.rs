@@ -29,7 +29,7 @@ use crate::gate::{self, Peer};
 use crate::iam::records::unique_id;
 use crate::moment;
 use crate::state::{Served, State};
-use crate::{iam, kms, s3, sts};
+use crate::{iam, kms, s3, sqs, sts};
 
 /// Enough for every client of one machine; each costs a task and at most one head.
 const CONNECTIONS_MAX: usize = 1024;
@@ -242,6 +242,7 @@ fn what_is_asked(verified: &Verified) -> Option<String> {
         Service::Kms => {
             call.header("x-amz-target")?.strip_prefix("TrentService.").map(str::to_owned)
         }
+        Service::Sqs => call.header("x-amz-target")?.strip_prefix(sqs::TARGET).map(str::to_owned),
         Service::Iam | Service::Sts => {
             let form = iam::query::Form::read(call, verified.body.whole()?).ok()?;
             Some(form.action().to_owned())
@@ -258,6 +259,7 @@ async fn dispatch(
         Service::Kms => in_background(state, verified, kms::handle).await,
         Service::Iam => in_background(state, verified, iam::handle).await,
         Service::Sts => in_background(state, verified, sts::handle).await,
+        Service::Sqs => sqs::handle(state, verified).await,
     }
 }
 

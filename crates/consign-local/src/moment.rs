@@ -1,4 +1,4 @@
-//! Times as the four services write them, from and to milliseconds since 1970.
+//! Times as the services write them, from and to milliseconds since 1970.
 
 use time::format_description::well_known::Rfc2822;
 use time::macros::format_description;

@@ -4,7 +4,7 @@
 //! ROOT/ca.pem           what clients trust             ROOT/ca.key      its key (0600)
 //! ROOT/credentials      AWS shared files (0600):       ROOT/config      a profile per principal
 //! ROOT/master.key       seals all other secrets        ROOT/meta.redb   IAM and KMS
-//! ROOT/objects.redb     S3's index                     ROOT/blobs/      S3's content, encrypted
+//! ROOT/objects.redb     S3's index, SQS's messages     ROOT/blobs/      S3's content, encrypted
 //! ROOT/lock             held while serving
 //! ```
 
@@ -172,6 +172,7 @@ impl Running {
     pub async fn shutdown(mut self) {
         // An error means that every listener is gone already.
         let _ = self.stop.send(true);
+        self.state.store.bell().close();
         while self.listeners.join_next().await.is_some() {}
         // A commit that was under way when its connection was cut still holds the store; the root
         // may be opened again once it has let go.
@@ -235,13 +236,15 @@ fn open_root(options: &ServeOptions, endpoint: &str) -> Result<Opened, Error> {
             format!("{} is missing, and everything here is sealed under it", master.display());
         return Err(Error::new(ErrorKind::Storage, why));
     }
-    let vault = Vault::open_or_create(&master).map_err(storage(&master))?;
+    let vault = Arc::new(Vault::open_or_create(&master).map_err(storage(&master))?);
     let ledger = Arc::new(Ledger::open(&meta).map_err(storage(&meta))?);
+    let (store, queues) = crate::s3::Store::open(&root).map_err(storage(&root))?;
     let state = Arc::new(State {
         vault,
         directory: Directory::load(ledger.clone()).map_err(storage(&meta))?,
         keys: Keys::load(ledger.clone()).map_err(storage(&meta))?,
-        store: crate::s3::Store::open(&root).map_err(storage(&root))?,
+        store,
+        queues,
         region: options.region.clone(),
         clock: options.clock.clone(),
         root,

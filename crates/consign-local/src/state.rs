@@ -29,7 +29,7 @@ impl Clock for SystemClock {
 pub struct Served {
     /// As answered in `x-amz-request-id`.
     pub request_id: String,
-    /// `s3`, `kms`, `iam`, `sts`.
+    /// `s3`, `kms`, `iam`, `sts`, `sqs`.
     pub service: &'static str,
     /// The HTTP method.
     pub method: String,
@@ -56,13 +56,15 @@ pub struct State {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The master key.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// Users, roles and access keys.
     pub directory: crate::iam::Directory,
     /// KMS keys and aliases.
     pub keys: crate::kms::Keys,
-    /// Buckets and objects.
+    /// Buckets and objects, and the messages of queues.
     pub store: crate::s3::Store,
+    /// Queues; their messages lie in the store.
+    pub queues: crate::sqs::Queues,
     /// Held until the last request is done: one process per root.
     pub(crate) _lock: std::fs::File,
 }

@@ -52,7 +52,7 @@ async fn what_is_not_offered_is_refused_aloud() {
     let refused = (501, "NotImplemented");
     let lock = "<LegalHold><Status>ON</Status></LegalHold>".as_bytes();
     let cors = "<CORSConfiguration><CORSRule/></CORSConfiguration>".as_bytes();
-    let notify = "<NotificationConfiguration><QueueConfiguration/></NotificationConfiguration>";
+    let notify = "<NotificationConfiguration><TopicConfiguration/></NotificationConfiguration>";
     check(
         &cloud,
         &[

@@ -78,7 +78,7 @@ pub(crate) enum Command {
     /// Make and list the private keys of a party
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Run S3, KMS, IAM and STS on this machine
+    /// Run S3, KMS, IAM, STS and SQS on this machine
     #[command(subcommand)]
     Local(LocalCommand),
     Plan(PlanArgs),

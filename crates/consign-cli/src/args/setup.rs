@@ -78,7 +78,7 @@ pub(crate) enum LocalCommand {
     Serve(ServeArgs),
 }
 
-/// Start the local cloud: S3, KMS, IAM and STS behind one TLS address, with policies enforced
+/// Start the local cloud: S3, KMS, IAM, STS and SQS behind one TLS address, with policies enforced
 ///
 /// If there is an exchange file, the accounts and principals of its parties are made at the first
 /// start, with a profile for each in ROOT/credentials. Stop it with Ctrl-C; everything that was

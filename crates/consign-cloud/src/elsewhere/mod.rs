@@ -3,19 +3,17 @@
 //! Start with [`Cloud::elsewhere`](crate::Cloud::elsewhere). One request per method, but for
 //! [`Elsewhere::trails`], which asks twice more for each trail.
 
-mod signed;
+pub(crate) mod signed;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_s3::config::SharedHttpClient;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Value, json};
 
 use crate::error::{Call, Error, ErrorKind};
 use crate::s3::bucket::PublicAccessBlock;
-use crate::settings::Timeouts;
 use signed::{Question, Sender, elements};
 
 /// S3 Control, CloudTrail, SQS and Access Analyzer, as far as an auditor asks them. Cheap to clone.
@@ -82,14 +80,8 @@ pub struct ExternalFinding {
 }
 
 impl Elsewhere {
-    pub(crate) fn new(
-        http: SharedHttpClient,
-        credentials: Option<SharedCredentialsProvider>,
-        region: String,
-        endpoint: Option<String>,
-        timeouts: Timeouts,
-    ) -> Elsewhere {
-        Elsewhere { sender: Sender { http, credentials, region, timeouts }, endpoint }
+    pub(crate) fn new(sender: Sender, endpoint: Option<String>) -> Elsewhere {
+        Elsewhere { sender, endpoint }
     }
 
     /// What S3's clock says, in milliseconds since 1970, asked without a signature: the first
@@ -203,6 +195,7 @@ impl Elsewhere {
                 ("x-amz-target", "AmazonSQS.GetQueueAttributes".to_owned()),
             ],
             body: json!({ "QueueUrl": url, "AttributeNames": ["Policy"] }).to_string(),
+            ..Question::default()
         };
         let answer = self.json(call, &question).await?;
         let policy = answer["Attributes"]["Policy"].as_str();
@@ -252,6 +245,7 @@ impl Elsewhere {
             path: path.to_owned(),
             headers: vec![("content-type", "application/json".to_owned())],
             body,
+            ..Question::default()
         }
     }
 
@@ -281,6 +275,7 @@ impl Elsewhere {
                 ("x-amz-target", target),
             ],
             body: body.to_string(),
+            ..Question::default()
         };
         self.json(call, &question).await
     }

@@ -1,11 +1,11 @@
 //! One signed request to a service that has no SDK crate here, and its answer as text.
 //!
-//! S3 Control, CloudTrail, SQS and Access Analyzer are asked seven questions between them, each a
-//! line of JSON or an empty body. Their SDK crates would cost about a minute of compilation each
+//! S3 Control, CloudTrail, SQS and Access Analyzer are asked some twenty questions between them,
+//! each a line of JSON or an empty body. Their SDK crates would cost about a minute of compilation each
 //! for that (see docs/decisions/0007); the signature, the HTTP client and the credentials are those
 //! that every other request here uses.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -25,30 +25,32 @@ use crate::settings::Timeouts;
 
 /// What signs and sends.
 #[derive(Clone)]
-pub(super) struct Sender {
-    pub(super) http: SharedHttpClient,
-    pub(super) credentials: Option<SharedCredentialsProvider>,
-    pub(super) region: String,
-    pub(super) timeouts: Timeouts,
+pub(crate) struct Sender {
+    pub(crate) http: SharedHttpClient,
+    pub(crate) credentials: Option<SharedCredentialsProvider>,
+    pub(crate) region: String,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// A request before it is signed.
 #[derive(Debug, Default)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// The service's name in signatures.
-    pub(super) service: &'static str,
+    pub(crate) service: &'static str,
     /// Scheme and host.
-    pub(super) origin: String,
-    pub(super) method: &'static str,
+    pub(crate) origin: String,
+    pub(crate) method: &'static str,
     /// With its query.
-    pub(super) path: String,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+    /// For how long the service may think before it answers, beyond what any answer takes.
+    pub(crate) patience: Duration,
 }
 
 impl Sender {
     /// The body of a good answer; the service's code and sentence of another.
-    pub(super) async fn ask(&self, call: Call, question: &Question) -> Result<String, Error> {
+    pub(crate) async fn ask(&self, call: Call, question: &Question) -> Result<String, Error> {
         let Some(provider) = &self.credentials else {
             return Err(call.error(ErrorKind::BadCredentials, "no credentials were found"));
         };
@@ -69,7 +71,7 @@ impl Sender {
 
     /// The `Date` header of an unsigned answer, whatever its status: reaching the service, and
     /// its clock.
-    pub(super) async fn date(&self, call: Call, origin: &str) -> Result<Option<String>, Error> {
+    pub(crate) async fn date(&self, call: Call, origin: &str) -> Result<Option<String>, Error> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.timeouts.connect)
             .read_timeout(self.timeouts.control)
@@ -138,7 +140,7 @@ impl Sender {
     ) -> Result<(u16, String), Error> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.timeouts.connect)
-            .read_timeout(self.timeouts.control)
+            .read_timeout(self.timeouts.control + question.patience)
             .build();
         let (method, path) = (question.method, question.path.clone());
         let body = question.body.clone();
@@ -194,7 +196,7 @@ fn refusal(body: &str) -> (Option<String>, Option<String>) {
 }
 
 /// The text of every element of that name, for answers that are flat.
-pub(super) fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn elements<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let mut rest = xml;
     std::iter::from_fn(move || {

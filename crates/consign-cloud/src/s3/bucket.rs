@@ -449,7 +449,7 @@ impl S3 {
 }
 
 /// The SDK found a required field missing before it sent anything.
-fn built(call: &Call, error: aws_sdk_s3::error::BuildError) -> Error {
+pub(super) fn built(call: &Call, error: aws_sdk_s3::error::BuildError) -> Error {
     call.clone().caused(ErrorKind::InvalidRequest, "not a complete request", error)
 }
 

@@ -10,6 +10,7 @@ pub mod bucket;
 pub mod inspect;
 mod list;
 mod multipart;
+mod notify;
 mod object;
 mod presign;
 
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 
 pub use list::{Entry, ListRequest, Page, UploadEntry, UploadsPage, VersionEntry, VersionsPage};
 pub use multipart::{CompleteMultipart, CompletedPart, ListedPart, MultipartTarget, UploadPart};
+pub use notify::QueueNotification;
 
 use crate::settings::Timeouts;
 

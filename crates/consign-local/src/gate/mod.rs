@@ -145,7 +145,11 @@ async fn check(
     }
     let mut body = Body::incoming(incoming, Check::None, None, false);
     let too_large = || ApiError::bad_request("RequestEntityTooLarge", "The request is too large.");
-    let bytes = body.collect(CALL_BYTES_MAX, too_large).await?;
+    let bytes_max = match call.service {
+        Service::Sqs => crate::sqs::CALL_BYTES_MAX,
+        _ => CALL_BYTES_MAX,
+    };
+    let bytes = body.collect(bytes_max, too_large).await?;
     verify(call, &claim, &key, &original_query, &signature::sha256_hex(&bytes))?;
     call.caller = signer.caller;
     Ok(Body::from_bytes(bytes))
@@ -171,6 +175,8 @@ fn guess_service(parts: &Parts) -> Service {
         .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
     if header("x-amz-target").is_some_and(|target| target.starts_with("TrentService.")) {
         Service::Kms
+    } else if header("x-amz-target").is_some_and(|target| target.starts_with(crate::sqs::TARGET)) {
+        Service::Sqs
     } else if is_form && parts.uri.path() == "/" {
         Service::Sts
     } else {
@@ -179,7 +185,7 @@ fn guess_service(parts: &Parts) -> Service {
 }
 
 fn service_of(claim: &Claim, unsure: Service) -> Result<Service, ApiError> {
-    let known = [Service::S3, Service::Kms, Service::Iam, Service::Sts];
+    let known = [Service::S3, Service::Kms, Service::Iam, Service::Sts, Service::Sqs];
     let named = known.into_iter().find(|service| service.name() == claim.scope.service);
     named.ok_or_else(|| {
         let given = &claim.scope.service;

@@ -54,7 +54,7 @@ impl Refusal {
     pub fn as_error(&self, service: Service, auth: AuthType) -> ApiError {
         match service {
             Service::S3 => self.as_s3(auth),
-            Service::Kms => self.as_plain(true),
+            Service::Kms | Service::Sqs => self.as_plain(true),
             Service::Iam | Service::Sts => self.as_plain(false),
         }
     }

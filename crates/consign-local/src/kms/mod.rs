@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 pub use api::handle;
 pub use cipher::EncryptionContext;
+pub(crate) use records::new_uuid;
 pub use records::{Alias, Key, KeyState, Keys, Material};
 
 use crate::call::{Call, Service};
@@ -99,4 +100,40 @@ pub fn key_arn(state: &State, call: &Call, key: &str) -> Result<String, ApiError
         _ => resolve(state, call, key).map(|found| found.key),
     };
     found.map(|key| key.arn()).map_err(|fault| fault.into_error(Service::S3))
+}
+
+/// [`key_arn`] for a queue's attribute: the error says that there is no such key.
+pub(crate) fn key_arn_for_sqs(state: &State, call: &Call, key: &str) -> Result<String, ApiError> {
+    let found = resolve(state, call, key).map(|found| found.key.arn());
+    found.map_err(|fault| fault.into_error(Service::Sqs))
+}
+
+/// The ARN that an id, alias name or ARN stands for in an account.
+pub(crate) fn arn_in_account(state: &State, account: &str, key: &str) -> String {
+    match key {
+        _ if key.starts_with("arn:") => key.to_owned(),
+        _ if key.starts_with("alias/") => format!("arn:aws:kms:{}:{account}:{key}", state.region),
+        _ => format!("arn:aws:kms:{}:{account}:key/{key}", state.region),
+    }
+}
+
+/// Whether SQS may do `operations` with a key on behalf of the caller, and whether the key can be
+/// used. Errors have KMS's own codes.
+pub(crate) fn use_for_queue(
+    state: &State,
+    call: &Call,
+    key: &str,
+    operations: &[&str],
+    facts: &crate::authorize::Facts,
+) -> Result<(), ApiError> {
+    let ask = || {
+        let key = find_key(state, call, key)?;
+        let mut all = key.facts(state);
+        all.extend(facts.iter().cloned());
+        for operation in operations {
+            key.authorize_with(state, call, operation, Via::Sqs, &all)?;
+        }
+        key.check_usable()
+    };
+    ask().map_err(|fault: Fault| fault.into_error(Service::Sqs))
 }

@@ -15,13 +15,26 @@ use crate::state::State;
 /// The key S3 uses when asked for `aws:kms` without a key.
 pub(super) const S3_ALIAS: &str = "alias/aws/s3";
 
-/// Who calls KMS: the caller itself, or S3 on its behalf.
+/// Who calls KMS: the caller itself, or a service on its behalf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     /// The caller.
     Direct,
     /// S3.
     S3,
+    /// SQS.
+    Sqs,
+}
+
+impl Via {
+    /// The service's name in `kms:ViaService`.
+    fn service(self) -> Option<&'static str> {
+        match self {
+            Via::Direct => None,
+            Via::S3 => Some("s3"),
+            Via::Sqs => Some("sqs"),
+        }
+    }
 }
 
 /// A key that was named in a request.
@@ -170,8 +183,8 @@ impl NamedKey {
         facts: &Facts,
     ) -> Result<(), Fault> {
         let mut facts = facts.clone();
-        if via == Via::S3 {
-            facts.push(fact("kms:ViaService", format!("s3.{}.amazonaws.com", state.region)));
+        if let Some(service) = via.service() {
+            facts.push(fact("kms:ViaService", format!("{service}.{}.amazonaws.com", state.region)));
         }
         let policies = self.key.parsed_policy()?;
         let question = Question {
@@ -181,7 +194,7 @@ impl NamedKey {
             resource_policies: &policies,
             facts: &facts,
             restrict_public_buckets: false,
-            via_service: via == Via::S3,
+            via_service: via != Via::Direct,
         };
         question.authorize(state, call).map_err(|error| Fault::Denied(Box::new(error)))
     }

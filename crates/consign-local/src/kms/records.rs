@@ -338,7 +338,7 @@ fn ledger_key(alias: &Alias) -> String {
 }
 
 /// A random UUID (version 4).
-fn new_uuid() -> String {
+pub(crate) fn new_uuid() -> String {
     let mut bytes = [0u8; 16];
     vault::fill(&mut bytes);
     let bits = u128::from_be_bytes(bytes);

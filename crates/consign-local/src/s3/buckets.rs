@@ -69,6 +69,7 @@ pub(super) async fn create_bucket(ask: &Ask, body: &mut Body) -> Answer {
         public_access: Some(PublicAccessBlock::all()),
         encryption: DefaultEncryption::default(),
         tags,
+        notifications: Vec::new(),
         documents: std::collections::BTreeMap::new(),
         transition_minimum: None,
         policy_cache: Default::default(),

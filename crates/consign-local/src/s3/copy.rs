@@ -146,9 +146,10 @@ pub(super) async fn copy_object(ask: &Ask) -> Answer {
     let ingested = transfer(ask, &found, range, &key, md5, algorithm).await?;
     let new = whole_object(ask, &bucket, ingested, algorithm, &key, seal, about)?;
     let object = new.object.clone();
+    let announcer = super::notify::announcer(ask, &bucket, "Copy");
     let version_id = ask
         .store()
-        .put_version(&bucket.name, ask.key().as_bytes(), new, condition)
+        .put_version(&bucket.name, ask.key().as_bytes(), new, condition, announcer)
         .await
         .map_err(|error| refused(&error))?;
     let mut document = Document::new("CopyObjectResult");

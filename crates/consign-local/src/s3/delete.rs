@@ -57,8 +57,9 @@ async fn delete(
     deletions: Vec<Deletion>,
 ) -> Result<Vec<Result<Deleted, StoreError>>, ApiError> {
     let account = ask.call.caller.account.as_deref().unwrap_or(&bucket.account);
+    let announcer = super::notify::announcer(ask, bucket, "");
     ask.store()
-        .delete(&bucket.name, deletions, account, ask.call.now_ms)
+        .delete(&bucket.name, deletions, account, ask.call.now_ms, announcer)
         .await
         .map_err(|error| refused(&error))
 }

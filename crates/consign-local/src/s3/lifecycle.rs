@@ -369,7 +369,8 @@ async fn sweep_versions(
             query.after_id = Some(version.id_text().to_owned());
         }
         if !deletions.is_empty() {
-            state.store.delete(&bucket.name, deletions, &bucket.account, now_ms).await?;
+            // What expires is no ObjectRemoved event, but one of S3's own that nobody is told here.
+            state.store.delete(&bucket.name, deletions, &bucket.account, now_ms, None).await?;
         }
         if !page.truncated {
             return Ok(());

@@ -22,10 +22,11 @@ mod ingest;
 mod lifecycle;
 mod list;
 mod multipart;
+mod notify;
 mod put;
 mod response;
 mod settings;
-mod store;
+pub(crate) mod store;
 mod tagging;
 mod xml;
 
@@ -168,6 +169,7 @@ pub mod fuzzing {
         let _ = super::about::parse_tag_document(document, 10);
         super::lifecycle::read(document);
         super::settings::read_as_any(document);
+        let _ = super::notify::read(document);
     }
 
     /// Headers with a grammar of their own.

@@ -236,9 +236,10 @@ pub(super) async fn complete_multipart_upload(ask: &Ask, body: &mut Body) -> Ans
     let bytes = ask.header("x-amz-mp-object-size").and_then(|text| text.parse().ok());
     let now_ms = ask.call.now_ms;
     let completion = Completion { parts, condition, checksum, bytes, now_ms };
+    let announcer = super::notify::announcer(ask, &bucket, "CompleteMultipartUpload");
     let (object, version_id) = ask
         .store()
-        .complete_upload(&bucket.name, ask.key().as_bytes(), &id, completion)
+        .complete_upload(&bucket.name, ask.key().as_bytes(), &id, completion, announcer)
         .await
         .map_err(|error| refused(&error))?;
     let mut document = Document::new("CompleteMultipartUploadResult");

@@ -11,6 +11,7 @@ use super::checksum::{ALL, Algorithm, Hasher};
 use super::encryption::{self, Plan};
 use super::get::versioned_action;
 use super::ingest::{Ingest, Ingested, too_large};
+use super::notify::announcer;
 use super::response::{Answer, empty, set};
 use super::store::{
     About, Bucket, Checksum, Condition, DataKey, NewBlob, NewObject, NewSegment, Object, Seal,
@@ -39,9 +40,11 @@ pub(super) async fn put_object(ask: &Ask, body: &mut Body) -> Answer {
     claims.check(&ingested, body.trailers())?;
     let new = whole_object(ask, &bucket, ingested, algorithm, &data_key, seal, about)?;
     let object = new.object.clone();
+    let creation = if ask.call.form.is_some() { "Post" } else { "Put" };
+    let announcer = announcer(ask, &bucket, creation);
     let version_id = ask
         .store()
-        .put_version(&bucket.name, ask.key().as_bytes(), new, condition)
+        .put_version(&bucket.name, ask.key().as_bytes(), new, condition, announcer)
         .await
         .map_err(|error| refused(&error))?;
     let mut response = empty(StatusCode::OK);

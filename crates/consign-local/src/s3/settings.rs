@@ -1,5 +1,5 @@
 //! What is set on a bucket: policy, public access block, ownership, encryption, versioning, tags,
-//! ACL. Every setting is one [`Setting`] with its IAM action; what S3 has and this cloud has not is
+//! ACL, notifications. Every setting is one [`Setting`] with its IAM action; what S3 has and this cloud has not is
 //! answered as S3 answers on a bucket without it, and refused when somebody wants to set it.
 
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -9,11 +9,11 @@ use super::ask::{Ask, invalid_argument, refused};
 use super::buckets::{DOCUMENT_BYTES_MAX, check_ownership};
 use super::delete::check_small_body;
 use super::get::owner_acl;
-use super::lifecycle;
 use super::response::{Answer, empty, xml};
 use super::store::{Bucket, DefaultEncryption, PublicAccessBlock, SseAlgorithm, Versioning};
 use super::tagging::tag_document;
 use super::xml::{Document, Node, malformed};
+use super::{lifecycle, notify};
 use crate::error::{ApiError, ResponseBody, full};
 use crate::gate::Body;
 use crate::policy::{Policy, PolicyKind, is_public};
@@ -109,6 +109,7 @@ fn get(bucket: &Bucket, setting: &Setting) -> Answer {
         "encryption" => Ok(get_encryption(bucket)),
         "versioning" => Ok(get_versioning(bucket)),
         "lifecycle" => lifecycle::get(bucket),
+        "notification" => notify::get(bucket),
         "tagging" if bucket.tags.is_empty() => {
             Err(absent("NoSuchTagSet", "The TagSet does not exist"))
         }
@@ -127,7 +128,6 @@ fn get_unset(name: &str) -> Answer {
         Ok(xml(document, root))
     };
     match name {
-        "notification" => bare("NotificationConfiguration"),
         "logging" => bare("BucketLoggingStatus"),
         "accelerate" => bare("AccelerateConfiguration"),
         "requestPayment" => {
@@ -176,6 +176,7 @@ async fn put(ask: &Ask, bucket: &Bucket, setting: &Setting, document: &[u8]) -> 
             update(ask, bucket, move |bucket| bucket.versioning = versioning).await
         }
         "lifecycle" => lifecycle::put(ask, bucket, document).await,
+        "notification" => notify::put(ask, bucket, document).await,
         "tagging" => {
             let tags = parse_tag_document(document, BUCKET_TAGS_MAX)?;
             update(ask, bucket, move |bucket| bucket.tags = tags).await?;
@@ -189,7 +190,6 @@ async fn put(ask: &Ask, bucket: &Bucket, setting: &Setting, document: &[u8]) -> 
 /// Setting nothing is already so; setting anything would be a promise that is not kept.
 fn put_unset(name: &str, document: &[u8]) -> Answer {
     let root = match name {
-        "notification" => "NotificationConfiguration",
         "logging" => "BucketLoggingStatus",
         "requestPayment" => "RequestPaymentConfiguration",
         other => return Err(ApiError::not_implemented(&format!("The bucket setting {other}"))),

@@ -5,9 +5,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use consign_local::{
@@ -64,6 +64,9 @@ pub fn serve() {
 /// A running process; killed when dropped.
 pub struct Process {
     child: Child,
+    /// Kept open: after a minute the test harness of the other process writes again, and ends if
+    /// nobody could read it.
+    out: Option<BufReader<ChildStdout>>,
     pub env: BTreeMap<String, String>,
 }
 
@@ -76,9 +79,9 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the process starts");
-        let mut process = Process { child, env: BTreeMap::new() };
-        let out = BufReader::new(process.child.stdout.take().expect("a pipe"));
-        for line in out.lines() {
+        let mut process = Process { child, out: None, env: BTreeMap::new() };
+        let mut out = BufReader::new(process.child.stdout.take().expect("a pipe"));
+        for line in out.by_ref().lines() {
             let line = line.expect("a line");
             // The test harness writes before us, and does not end its line.
             let Some((_, setting)) = line.split_once("SERVING ") else { continue };
@@ -89,6 +92,7 @@ impl Process {
             process.env.insert(name.to_owned(), value.to_owned());
         }
         assert!(process.env.len() == 5, "the local cloud ended before it served");
+        process.out = Some(out);
         process
     }
 

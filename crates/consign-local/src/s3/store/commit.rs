@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::blob::{BlobFolder, BlobId};
 use super::{StoreError, StoreErrorKind};
+use crate::sqs::Bell;
 
 /// Transactions grow no bigger than this many changes, so that nobody waits behind a long queue.
 const CHANGES_MAX: usize = 256;
@@ -24,6 +25,8 @@ const CHANGES_MAX: usize = 256;
 pub(crate) struct Garbage {
     /// Blobs that nothing refers to any more.
     pub(crate) blobs: Vec<BlobId>,
+    /// Whether somebody may wait for what was changed.
+    pub(crate) rings: bool,
 }
 
 /// A change waiting for its transaction.
@@ -146,11 +149,12 @@ impl Committer {
         database: Arc<Database>,
         folder: BlobFolder,
         pins: Pins,
+        bell: Arc<Bell>,
     ) -> std::io::Result<Committer> {
         let (queue, changes) = channel();
         let thread = std::thread::Builder::new()
             .name("consign-local-commit".into())
-            .spawn(move || commit_all(&database, &folder, &pins, &changes))?;
+            .spawn(move || commit_all(&database, &folder, &pins, &bell, &changes))?;
         Ok(Committer { queue: Mutex::new(Some(queue)), thread: Some(thread) })
     }
 
@@ -188,6 +192,7 @@ fn commit_all(
     database: &Database,
     folder: &BlobFolder,
     pins: &Pins,
+    bell: &Bell,
     changes: &Receiver<Box<dyn Change>>,
 ) {
     while let Ok(first) = changes.recv() {
@@ -195,13 +200,16 @@ fn commit_all(
         batch.extend(changes.try_iter().take(CHANGES_MAX - 1));
         let (committed, garbage) = match commit_batch(database, folder, &mut batch) {
             Ok(garbage) => (Ok(()), garbage),
-            Err(error) => (Err(error), Vec::new()),
+            Err(error) => (Err(error), Garbage::default()),
         };
         for change in batch {
             change.answer(committed.clone());
         }
+        if garbage.rings {
+            bell.ring();
+        }
         // Nobody waits for this: what a crash leaves of it is swept at the next start.
-        pins.discard(garbage, folder);
+        pins.discard(garbage.blobs, folder);
     }
 }
 
@@ -209,13 +217,15 @@ fn commit_batch(
     database: &Database,
     folder: &BlobFolder,
     batch: &mut [Box<dyn Change>],
-) -> Result<Vec<BlobId>, StoreError> {
+) -> Result<Garbage, StoreError> {
     // The names of all blobs that this batch refers to were given before it was queued.
     folder.sync().map_err(StoreError::storage)?;
     let transaction = database.begin_write().map_err(StoreError::storage)?;
-    let mut garbage = Vec::new();
+    let mut garbage = Garbage::default();
     for change in batch {
-        garbage.append(&mut change.run(&transaction)?.blobs);
+        let mut left = change.run(&transaction)?;
+        garbage.blobs.append(&mut left.blobs);
+        garbage.rings |= left.rings;
     }
     transaction.commit().map_err(StoreError::storage)?;
     Ok(garbage)

@@ -232,6 +232,7 @@ mod tests {
             public_access: None,
             encryption: DefaultEncryption::default(),
             tags: Vec::new(),
+            notifications: Vec::new(),
             documents: BTreeMap::new(),
             transition_minimum: None,
             policy_cache: Default::default(),
@@ -253,16 +254,16 @@ mod tests {
 
     /// A store with these keys, in this order, each put or (`false`) deleted.
     async fn store_of(root: &std::path::Path, writes: &[(Vec<u8>, bool)]) -> Store {
-        let store = Store::open(root).expect("open");
+        let store = Store::open(root).expect("open").0;
         store.create_bucket(bucket()).await.expect("a bucket");
         for (index, (key, puts)) in writes.iter().enumerate() {
             if *puts {
                 let new = nothing(index as u128);
-                store.put_version("b", key, new, Condition::Always).await.expect("put");
+                store.put_version("b", key, new, Condition::Always, None).await.expect("put");
             } else {
                 let key = key.clone();
                 let deletion = Deletion { key, version_id: None, condition: Condition::Always };
-                let deleted = store.delete("b", vec![deletion], "", 0).await.expect("delete");
+                let deleted = store.delete("b", vec![deletion], "", 0, None).await.expect("delete");
                 assert!(deleted.iter().all(Result::is_ok));
             }
         }

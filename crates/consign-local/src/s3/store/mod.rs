@@ -6,8 +6,10 @@
 //! committed, in that order: after a crash what was acknowledged is there, and what was not is
 //! absent. Blobs that nothing refers to are swept at the next start.
 //!
-//! It knows nothing of HTTP, policies or KMS: data keys come in as values.
+//! It knows nothing of HTTP, policies or KMS: data keys come in as values. The messages of SQS lie in
+//! the same database ([`Store::commit`]), so that an object and its event are one transaction.
 
+mod announce;
 mod blob;
 mod commit;
 mod listing;
@@ -23,12 +25,16 @@ use std::sync::{Arc, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 
+pub(crate) use announce::Announcer;
 pub(crate) use blob::{BlobFolder, BlobId, BlobReader, BlobWriter, DataKey, Staged};
+pub(crate) use commit::Garbage;
 use commit::{Committer, Pins};
 pub(crate) use listing::{ListQuery, Listed, Listing};
 pub(crate) use objects::{Condition, Deleted, Deletion, NewBlob, NewObject, NewSegment, Opened};
 pub(crate) use records::*;
 pub(crate) use uploads::{CompletedPart, Completion};
+
+use crate::sqs::{Bell, Queue, Queues, shelf};
 
 /// What the database may keep in memory; its own default is a gigabyte, and the operating system
 /// keeps the file's pages anyway.
@@ -88,7 +94,7 @@ impl std::error::Error for StoreError {}
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Turns every failure of the database into [`StoreErrorKind::Storage`].
-trait OrStorage<T> {
+pub(crate) trait OrStorage<T> {
     fn or_storage(self) -> Result<T>;
 }
 
@@ -98,11 +104,11 @@ impl<T, E: std::fmt::Display> OrStorage<T> for std::result::Result<T, E> {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).or_storage()
 }
 
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).or_storage()
 }
 
@@ -112,6 +118,7 @@ pub struct Store {
     folder: BlobFolder,
     pins: Pins,
     committer: Committer,
+    bell: Arc<Bell>,
     buckets: Arc<RwLock<HashMap<String, Arc<Bucket>>>>,
     /// When lifecycle rules were last carried out.
     pub(crate) swept_ms: AtomicU64,
@@ -124,8 +131,9 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens or makes the store under `root`, and removes what a crash left behind.
-    pub fn open(root: &Path) -> std::io::Result<Store> {
+    /// Opens or makes the store under `root`, removes what a crash left behind, and reads the
+    /// queues.
+    pub fn open(root: &Path) -> std::io::Result<(Store, Queues)> {
         let folder = BlobFolder::open(&root.join("blobs"))?;
         let database = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
@@ -134,12 +142,15 @@ impl Store {
         // The names of the two just made, before anything in them is acknowledged.
         std::fs::File::open(root)?.sync_all()?;
         let database = Arc::new(database);
-        let buckets = recover(&database, &folder).map_err(std::io::Error::other)?;
+        let (buckets, queues) = recover(&database, &folder).map_err(std::io::Error::other)?;
         let pins = Pins::default();
-        let committer = Committer::start(database.clone(), folder.clone(), pins.clone())?;
+        let bell = Arc::new(Bell::default());
+        let committer =
+            Committer::start(database.clone(), folder.clone(), pins.clone(), bell.clone())?;
         let buckets = Arc::new(RwLock::new(buckets));
         let swept_ms = AtomicU64::new(0);
-        Ok(Store { database, folder, pins, committer, buckets, swept_ms })
+        let store = Store { database, folder, pins, committer, bell, buckets, swept_ms };
+        Ok((store, Queues::new(queues)))
     }
 
     /// Where blobs lie: for writers on blocking threads.
@@ -147,8 +158,21 @@ impl Store {
         &self.folder
     }
 
-    fn read(&self) -> Result<ReadTransaction> {
+    pub(crate) fn read(&self) -> Result<ReadTransaction> {
         self.database.begin_read().or_storage()
+    }
+
+    /// One change of what lies here besides objects; durable when it returns.
+    pub(crate) async fn commit<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&WriteTransaction, &mut Garbage) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.committer.commit(change).await
+    }
+
+    /// Rings when messages may have come.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// A bucket with its settings.
@@ -192,6 +216,26 @@ impl Store {
             .commit(move |transaction, _| {
                 let mut bucket = bucket_in(transaction, &name)?;
                 change(&mut bucket);
+                let mut table = transaction.open_table(BUCKETS).or_storage()?;
+                put_bucket(&mut table, &cache, bucket)
+            })
+            .await
+    }
+
+    /// Sets whom a bucket tells what, and tells them so in the same transaction.
+    pub(crate) async fn set_notifications(
+        &self,
+        name: &str,
+        notifications: Vec<Notification>,
+        tell: impl FnOnce(&WriteTransaction, &mut Garbage) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let name = name.to_owned();
+        let cache = self.buckets.clone();
+        self.committer
+            .commit(move |transaction, after| {
+                let mut bucket = bucket_in(transaction, &name)?;
+                bucket.notifications = notifications;
+                tell(transaction, after)?;
                 let mut table = transaction.open_table(BUCKETS).or_storage()?;
                 put_bucket(&mut table, &cache, bucket)
             })
@@ -267,14 +311,22 @@ fn bucket_in(transaction: &WriteTransaction, name: &str) -> Result<Bucket> {
 
 /// The next number of the one sequence that orders versions.
 fn next_sequence(transaction: &WriteTransaction) -> Result<u64> {
+    next_number(transaction, "version")
+}
+
+/// The next number of a sequence, from 1.
+pub(crate) fn next_number(transaction: &WriteTransaction, sequence: &str) -> Result<u64> {
     let mut counters = transaction.open_table(COUNTERS).or_storage()?;
-    let next = counters.get("version").or_storage()?.map_or(0, |row| row.value()) + 1;
-    counters.insert("version", next).or_storage()?;
+    let next = counters.get(sequence).or_storage()?.map_or(0, |row| row.value()) + 1;
+    counters.insert(sequence, next).or_storage()?;
     Ok(next)
 }
 
-/// Makes the tables, reads the buckets, and removes blobs that no row refers to.
-fn recover(database: &Database, folder: &BlobFolder) -> Result<HashMap<String, Arc<Bucket>>> {
+/// The buckets by name, and the queues.
+type Recovered = (HashMap<String, Arc<Bucket>>, Vec<Queue>);
+
+/// Makes the tables, reads buckets and queues, and removes blobs that no row refers to.
+fn recover(database: &Database, folder: &BlobFolder) -> Result<Recovered> {
     let transaction = database.begin_write().or_storage()?;
     let mut buckets = HashMap::new();
     let mut referenced = HashSet::new();
@@ -295,13 +347,14 @@ fn recover(database: &Database, folder: &BlobFolder) -> Result<HashMap<String, A
         transaction.open_table(UPLOADS).or_storage()?;
         transaction.open_table(COUNTERS).or_storage()?;
     }
+    let queues = shelf::recover(&transaction)?;
     transaction.commit().or_storage()?;
     for blob in folder.list().or_storage()? {
         if !referenced.contains(&blob.0) {
             folder.remove(blob).or_storage()?;
         }
     }
-    Ok(buckets)
+    Ok((buckets, queues))
 }
 
 #[cfg(test)]

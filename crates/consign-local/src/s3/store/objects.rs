@@ -2,6 +2,7 @@
 
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
+use super::announce::{Announcer, Happening};
 use super::blob::{BlobId, Staged};
 use super::commit::{Garbage, Pinned};
 use super::records::{Checksum, Object, SEGMENTS, Segment, VERSIONS, Version, Versioning};
@@ -93,17 +94,30 @@ pub(crate) struct Deleted {
     pub(crate) version_id: Option<String>,
     /// Whether that is a delete marker.
     pub(crate) marker: bool,
+    /// Whether a version went for good; what was not there is deleted already.
+    pub(crate) removed: bool,
+}
+
+impl Deleted {
+    fn happening(&self) -> Option<Happening<'static>> {
+        match self {
+            Deleted { removed: true, .. } => Some(Happening::Deleted),
+            Deleted { marker: true, .. } => Some(Happening::Marked),
+            _ => None,
+        }
+    }
 }
 
 impl Store {
-    /// Writes a version and returns its id (`None`: the bucket has no versioning). The
-    /// blobs of a refused content are removed.
+    /// Writes a version, tells whom it concerns, and returns its id (`None`: the bucket has no
+    /// versioning). The blobs of a refused content are removed.
     pub(crate) async fn put_version(
         &self,
         bucket: &str,
         key: &[u8],
         new: NewObject,
         condition: Condition,
+        announcer: Option<Announcer>,
     ) -> Result<Option<String>> {
         let (bucket, key) = (bucket.to_owned(), key.to_vec());
         self.committer
@@ -111,7 +125,13 @@ impl Store {
                 bucket_in(transaction, &bucket)?;
                 let current = current_in(transaction, &bucket, &key)?;
                 condition.check(current.as_ref().and_then(|version| version.object.as_ref()))?;
-                insert_object(transaction, garbage, &bucket, &key, new)
+                let told = announcer.map(|announcer| (announcer, new.object.clone()));
+                let version_id = insert_object(transaction, garbage, &bucket, &key, new)?;
+                if let Some((announcer, object)) = told {
+                    let (id, created) = (version_id.as_deref(), Happening::Created(&object));
+                    announcer.tell(transaction, garbage, &key, id, created)?;
+                }
+                Ok(version_id)
             })
             .await
     }
@@ -197,6 +217,7 @@ impl Store {
         deletions: Vec<Deletion>,
         account: &str,
         now_ms: u64,
+        announcer: Option<Announcer>,
     ) -> Result<Vec<Result<Deleted>>> {
         let (bucket, account) = (bucket.to_owned(), account.to_owned());
         self.committer
@@ -211,7 +232,15 @@ impl Store {
                         account: account.clone(),
                     };
                     let marker = Some(marker).filter(|_| versioning != Versioning::Never);
-                    match delete_in(transaction, garbage, &bucket, deletion, marker) {
+                    let key = deletion.key.clone();
+                    let done = delete_in(transaction, garbage, &bucket, deletion, marker);
+                    if let (Ok(deleted), Some(announcer)) = (&done, &announcer)
+                        && let Some(happening) = deleted.happening()
+                    {
+                        let id = deleted.version_id.as_deref();
+                        announcer.tell(transaction, garbage, &key, id, happening)?;
+                    }
+                    match done {
                         Err(error) if error.kind() == StoreErrorKind::Storage => return Err(error),
                         result => results.push(result),
                     }
@@ -244,20 +273,22 @@ fn delete_in(
         None => current_in(transaction, bucket, &key)?,
     };
     condition.check(current.as_ref().and_then(|version| version.object.as_ref()))?;
+    let removed = current.is_some();
     if let Some(id) = version_id {
         let marker = current.is_some_and(|version| version.object.is_none());
         remove_version(transaction, garbage, bucket, &key, &id)?;
-        return Ok(Deleted { version_id: Some(id), marker });
+        return Ok(Deleted { version_id: Some(id), marker, removed });
     }
     let Some(marker) = marker else {
         remove_version(transaction, garbage, bucket, &key, "null")?;
-        return Ok(Deleted::default());
+        return Ok(Deleted { removed, ..Deleted::default() });
     };
     if marker.version_id.is_none() {
         remove_version(transaction, garbage, bucket, &key, "null")?;
     }
     insert_version(transaction, bucket, &key, &marker)?;
-    Ok(Deleted { version_id: Some(marker.id_text().to_owned()), marker: true })
+    let version_id = Some(marker.id_text().to_owned());
+    Ok(Deleted { version_id, marker: true, removed: false })
 }
 
 pub(super) fn no_such_key() -> StoreError {

@@ -41,7 +41,10 @@ pub(crate) struct Bucket {
     pub(crate) encryption: DefaultEncryption,
     #[serde(default)]
     pub(crate) tags: Vec<(String, String)>,
-    /// Configurations kept as the XML that was put: `lifecycle`, `notification`, `cors`, …
+    /// Whom the bucket tells what.
+    #[serde(default)]
+    pub(crate) notifications: Vec<Notification>,
+    /// Configurations kept as the XML that was put: `lifecycle`.
     #[serde(default)]
     pub(crate) documents: BTreeMap<String, String>,
     /// Below which size lifecycle rules leave an object in its storage class, as it was put.
@@ -50,6 +53,19 @@ pub(crate) struct Bucket {
     /// The policy, parsed by whoever evaluates it: the store neither reads nor keeps it.
     #[serde(skip)]
     pub(crate) policy_cache: crate::s3::ask::PolicyCache,
+}
+
+/// A queue that is told of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Notification {
+    pub(crate) id: String,
+    pub(crate) queue_arn: String,
+    /// `s3:ObjectCreated:*` and so on; never empty.
+    pub(crate) events: Vec<String>,
+    /// What keys begin with; empty is any.
+    pub(crate) prefix: String,
+    /// What keys end with; empty is any.
+    pub(crate) suffix: String,
 }
 
 /// Whether overwriting keeps the old version.

@@ -20,7 +20,7 @@ fn seal() -> Seal {
 }
 
 async fn store_in(root: &Path, versioning: Versioning) -> Arc<Store> {
-    let store = Store::open(root).expect("open");
+    let store = Store::open(root).expect("open").0;
     let bucket = Bucket {
         name: BUCKET.into(),
         account: "111111111111".into(),
@@ -31,6 +31,7 @@ async fn store_in(root: &Path, versioning: Versioning) -> Arc<Store> {
         public_access: None,
         encryption: DefaultEncryption::default(),
         tags: Vec::new(),
+        notifications: Vec::new(),
         documents: BTreeMap::new(),
         transition_minimum: None,
         policy_cache: Default::default(),
@@ -88,7 +89,7 @@ async fn churn(store: Arc<Store>, worker: u8) {
         if round % 7 == 6 {
             let deletion =
                 Deletion { key: key.into(), version_id: None, condition: Condition::Always };
-            store.delete(BUCKET, vec![deletion], "", 0).await.expect("delete");
+            store.delete(BUCKET, vec![deletion], "", 0, None).await.expect("delete");
         } else {
             let content = u128::from(worker) << 64 | u128::from(round);
             let new = new_object(&store, worker, usize::from(round) * 3001, content);
@@ -97,7 +98,7 @@ async fn churn(store: Arc<Store>, worker: u8) {
                 1 => Condition::Matches("*".into()),
                 _ => Condition::Always,
             };
-            let put = store.put_version(BUCKET, key, new, condition).await;
+            let put = store.put_version(BUCKET, key, new, condition, None).await;
             let refused = [StoreErrorKind::PreconditionFailed, StoreErrorKind::NoSuchKey];
             assert!(put.as_ref().err().is_none_or(|error| refused.contains(&error.kind())));
         }
@@ -152,7 +153,7 @@ async fn upload(store: Arc<Store>, worker: u8) {
             };
             match attempt {
                 5 => drop(store.abort_upload(BUCKET, KEYS[0], &id).await),
-                3 | 4 => drop(store.complete_upload(BUCKET, KEYS[0], &id, completion).await),
+                3 | 4 => drop(store.complete_upload(BUCKET, KEYS[0], &id, completion, None).await),
                 _ => {}
             }
         });
@@ -193,7 +194,7 @@ async fn check(versioning: Versioning) {
     drop(Arc::into_inner(store).expect("the last one"));
     let on_disk: HashSet<_> = folder.list().expect("a listing").iter().map(|blob| blob.0).collect();
     assert_eq!(on_disk, referenced, "{versioning:?}");
-    let again = Store::open(root.path()).expect("open again");
+    let again = Store::open(root.path()).expect("open again").0;
     assert_eq!(before, KEYS.map(|key| read(&again, key)), "{versioning:?}");
 }
 
@@ -213,7 +214,7 @@ async fn a_crash_before_the_commit_leaves_nothing() {
     std::fs::write(root.path().join("blobs/incoming/half"), b"half").expect("a file");
     assert_eq!(store.folder().list().expect("a listing").len(), 1);
     drop(Arc::into_inner(store).expect("the last one"));
-    let again = Store::open(root.path()).expect("open again");
+    let again = Store::open(root.path()).expect("open again").0;
     assert!(again.folder().list().expect("a listing").is_empty());
     assert_eq!(std::fs::read_dir(root.path().join("blobs/incoming")).expect("dir").count(), 0);
 }

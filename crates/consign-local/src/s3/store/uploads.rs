@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use md5::{Digest, Md5};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
+use super::announce::{Announcer, Happening};
 use super::blob::{BlobId, Staged};
 use super::commit::Garbage;
 use super::objects::{
@@ -140,6 +141,7 @@ impl Store {
         key: &[u8],
         id: &str,
         completion: Completion,
+        announcer: Option<Announcer>,
     ) -> Result<(Object, Option<String>)> {
         let (bucket, key, id) = (bucket.to_owned(), key.to_vec(), id.to_owned());
         self.committer
@@ -157,6 +159,10 @@ impl Store {
                 remove_upload(transaction, &bucket, &key, &id)?;
                 let object = new.object.clone();
                 let version_id = insert_object(transaction, garbage, &bucket, &key, new)?;
+                if let Some(announcer) = announcer {
+                    let (id, created) = (version_id.as_deref(), Happening::Created(&object));
+                    announcer.tell(transaction, garbage, &key, id, created)?;
+                }
                 Ok((object, version_id))
             })
             .await
