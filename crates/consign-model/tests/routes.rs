@@ -32,7 +32,7 @@ const TWO: &str = "[inbox.two]\nowner = \"globex\"\nconsumers = [\"globex\"]\n";
 fn exchange(routes: &str) -> Exchange {
     let two = if routes.contains("\"two\"") { TWO } else { "" };
     let text = format!("{EXCHANGE}{two}{routes}");
-    Exchange::parse(&text, "exchange.toml", day()).unwrap_or_else(|error| panic!("{error}"))
+    Exchange::parse(&text, "exchange.toml", day()).expect(routes)
 }
 
 fn day() -> Date {

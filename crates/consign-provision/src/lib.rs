@@ -44,7 +44,9 @@ mod planner;
 pub mod policies;
 mod principals;
 pub mod prove;
+mod queues;
 mod shell;
+pub mod stage;
 
 pub use apply::{Applied, Watch, apply};
 pub use desired::{Desired, KeyArn, Keys};
@@ -61,3 +63,4 @@ pub use permissions::permissions;
 pub use plan::{Plan, Step};
 pub use planner::{plan, plan_adopting};
 pub use prove::{Documents, Proof, prove};
+pub use stage::{DesiredQueue, Stage};

@@ -3,12 +3,14 @@
 //! A bucket's existence is read from its tags, not by `HeadBucket`: the lane's own policy denies
 //! listing, and with it `HeadBucket`, to its owner's administrators.
 
+pub(crate) mod queues;
+
 use crate::desired::{Desired, DesiredLane, DesiredParty, KeyArn};
 use crate::error::{Error, ErrorKind};
 use crate::hands::Hands;
 use crate::observed::{
     Encryption, KeyState, Lifecycle, Observed, ObservedBucket, ObservedKey, ObservedLane,
-    ObservedPrincipal, Ownership as TagOwnership, Sight, ownership,
+    ObservedPrincipal, ObservedQueues, Ownership as TagOwnership, Sight, ownership,
 };
 use consign_cloud::iam::Holder;
 use consign_cloud::s3::bucket::{BucketAlgorithm, Ownership, PublicAccessBlock, Versioning};
@@ -25,11 +27,14 @@ pub(crate) const LIFECYCLE_RULE: &str = "consign";
 pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error> {
     let mut observed = Observed::default();
     for lane in desired.lanes.values() {
-        let seen = match hands.in_account(&lane.owner) {
-            Some(cloud) => observe_lane(lane, cloud).await?,
-            None => ObservedLane::default(),
+        observed.lanes.insert(lane.name.clone(), observe_lane(lane, hands).await?);
+    }
+    for (lane, queue) in desired.queues() {
+        let seen = match hands.in_account(&queue.account) {
+            Some(cloud) => queues::observe(lane, queue, cloud).await?,
+            None => ObservedQueues::default(),
         };
-        observed.lanes.insert(lane.name.clone(), seen);
+        observed.queues.insert(lane.name.clone(), seen);
     }
     let policy_name = desired.identity_policy_name();
     for party in desired.parties.values() {
@@ -42,9 +47,17 @@ pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error
     Ok(observed)
 }
 
-async fn observe_lane(lane: &DesiredLane, cloud: &Cloud) -> Result<ObservedLane, Error> {
-    let key = if lane.has_key() { observe_key(lane, cloud).await? } else { Sight::Absent };
-    Ok(ObservedLane { bucket: observe_bucket(lane, cloud).await?, key })
+async fn observe_lane(lane: &DesiredLane, hands: &Hands) -> Result<ObservedLane, Error> {
+    let bucket = match hands.in_account(&lane.owner) {
+        Some(cloud) => observe_bucket(lane, cloud).await?,
+        None => Sight::Hidden,
+    };
+    let key = match hands.in_account(&lane.key_owner) {
+        Some(cloud) if lane.has_key() => observe_key(lane, cloud).await?,
+        Some(_) => Sight::Absent,
+        None => Sight::Hidden,
+    };
+    Ok(ObservedLane { bucket, key })
 }
 
 async fn observe_bucket(lane: &DesiredLane, cloud: &Cloud) -> Result<Sight<ObservedBucket>, Error> {

@@ -36,13 +36,13 @@ impl Check<'_> {
         for raw in &raw.repositories {
             let repository = self.repository(raw, to)?;
             let what = format!("repository `{}`", repository.name);
-            self.take(&mut taken, &raw.name, raw.bucket.as_ref(), &repository.bucket, what)?;
+            self.take(&mut taken, &raw.name, raw.bucket.as_ref(), &repository.bucket, &what)?;
             to.repositories.insert(repository.name.clone(), repository);
         }
         for raw in &raw.inboxes {
             let inbox = self.inbox(raw, to)?;
             let what = format!("inbox `{}`", inbox.name);
-            self.take(&mut taken, &raw.name, raw.bucket.as_ref(), &inbox.bucket, what)?;
+            self.take(&mut taken, &raw.name, raw.bucket.as_ref(), &inbox.bucket, &what)?;
             to.inboxes.insert(inbox.name.clone(), inbox);
         }
         self.routes(&raw.routes, to)?;
@@ -56,13 +56,13 @@ impl Check<'_> {
         name: &At<String>,
         bucket_at: Option<&At<String>>,
         bucket: &BucketName,
-        what: String,
+        what: &str,
     ) -> Result<(), Error> {
-        if let Some(other) = taken.names.insert(name.value.clone(), what.clone()) {
+        if let Some(other) = taken.names.insert(name.value.clone(), what.to_owned()) {
             let message = format!("{what} has the name of {other}; rename one of them");
             return Err(self.source.error(ErrorKind::Conflict, name.offset, message));
         }
-        if let Some(other) = taken.buckets.insert(bucket.clone(), what.clone()) {
+        if let Some(other) = taken.buckets.insert(bucket.clone(), what.to_owned()) {
             let message = format!(
                 "{other} and {what} are in one bucket, `{bucket}`; what one party may read another \
                  could write. Give each its own `bucket`, or drop the field"
