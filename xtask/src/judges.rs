@@ -24,7 +24,7 @@ Example:
 ";
 
 /// A program that must be on PATH, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("age", "age"),
     ("age-keygen", "age"),
     ("b3sum", "b3sum"),

@@ -53,6 +53,28 @@ impl Desk {
         desk
     }
 
+    /// A secure inbox; with `more` also a quarantine and a route by tags.
+    fn inbox(accounts: [&str; 2], more: bool) -> Desk {
+        let desk = Desk { folder: tempfile::tempdir().unwrap() };
+        let parties = [("acme-lab", 0), ("acme", 0), ("globex", 1)];
+        let parties = parties.map(|(name, at)| format!("{name}={}", accounts[at]));
+        let parties = parties.iter().flat_map(|party| ["--party", party]);
+        let arguments: Vec<&str> =
+            ["init", "--template", "inbox"].into_iter().chain(parties).collect();
+        desk.run(&arguments);
+        if more {
+            let file = desk.path("exchange.toml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let text = text
+                .replace("# quarantine = \"scanner\"", "quarantine = \"scanner\"")
+                .replace("# tags = {", "tags = {");
+            let scanner = "[party.scanner]\nprincipal = \"role/scanner\"\ntrust = \"account\"\n";
+            let text = format!("{text}{scanner}account = \"{}\"\n", accounts[1]);
+            std::fs::write(file, text).unwrap();
+        }
+        desk
+    }
+
     /// Gives globex a role that does not exist yet instead of a user.
     fn globex_as_a_role(self) -> Desk {
         let file = self.path("exchange.toml");
@@ -109,7 +131,8 @@ fn cfn_lint_finds_nothing_in_the_templates() {
         desks.push(desk);
     }
     let with_role = |accounts| Desk::new(accounts, "").globex_as_a_role();
-    for desk in [with_role(TWO), with_role(ONE), Desk::hub()] {
+    let inboxes = [Desk::inbox(TWO, false), Desk::inbox(TWO, true), Desk::inbox(ONE, true)];
+    for desk in [with_role(TWO), with_role(ONE), Desk::hub()].into_iter().chain(inboxes) {
         let made = desk.run(&["export", "cloudformation", "--out", "made"]);
         templates.extend(made.lines().map(|template| desk.path(template)));
         desks.push(desk);
@@ -121,7 +144,7 @@ fn cfn_lint_finds_nothing_in_the_templates() {
     let found: Vec<serde_json::Value> = serde_json::from_str(&said).expect(&said);
     let faults: Vec<_> = found.iter().filter(|found| !is_newer_action(found)).collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    assert_eq!(templates.len(), 15);
+    assert_eq!(templates.len(), 20);
 }
 
 /// An action that cfn-lint before 1.58 does not know, because it is newer.
@@ -299,6 +322,19 @@ fn aside(folder: &Path, endpoint: &str) {
 #[test]
 fn terraform_accepts_both_halves_of_an_exchange() {
     let desk = Desk::new(TWO, "bucket = \"a-bucket-of-our-own-LANE\"").globex_as_a_role();
+    validated(&desk);
+    let desk = Desk::inbox(TWO, true);
+    let file = desk.path("exchange.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let owners = [("key = \"globex\"", "reports"), ("consumers = [\"globex\"]", "reports-in")];
+    let text = owners.into_iter().fold(text, |text, (line, name)| {
+        text.replace(line, &format!("{line}\nbucket = \"a-bucket-of-our-own-{name}\""))
+    });
+    std::fs::write(file, text).unwrap();
+    validated(&desk);
+}
+
+fn validated(desk: &Desk) {
     let made = desk.run(&["export", "terraform", "--provider", "5", "--out", "made"]);
     assert_eq!(made.lines().count(), 2, "{made}");
     for module in made.lines() {

@@ -1,5 +1,7 @@
 //! From the raw file to the real [`Exchange`]: every judgement about an exchange is made here.
 
+mod inbox;
+
 use crate::group::{self, Expanded};
 use crate::name::shown;
 use crate::raw::{At, RawExchange, RawKey, RawLane, RawParty, Source, list, nearest};
@@ -24,8 +26,22 @@ pub(crate) fn exchange(
     let region = check.parsed(&raw.region, Region::parse)?;
     let parties = check.parties(&raw.parties)?;
     let lanes = group::expanded(&check, raw, &parties)?;
+    if lanes.is_empty() && raw.repositories.is_empty() && raw.inboxes.is_empty() {
+        let message = "an exchange has one lane at least; add a table [lane.NAME]";
+        return Err(check.source.error(ErrorKind::MissingField, 0, message));
+    }
     let lanes = check.lanes(&lanes, &name, &region, &parties)?;
-    Ok(Exchange { name, region, parties, lanes })
+    let mut exchange = Exchange {
+        name,
+        region,
+        parties,
+        lanes,
+        repositories: BTreeMap::new(),
+        inboxes: BTreeMap::new(),
+        routes: BTreeMap::new(),
+    };
+    check.inboxes(raw, &mut exchange)?;
+    Ok(exchange)
 }
 
 /// More names than this do not help in a message.
@@ -187,10 +203,6 @@ impl Check<'_> {
         region: &Region,
         parties: &BTreeMap<PartyName, Party>,
     ) -> Result<BTreeMap<LaneName, Lane>, Error> {
-        if raw.is_empty() {
-            let message = "an exchange has one lane at least; add a table [lane.NAME]";
-            return Err(self.source.error(ErrorKind::MissingField, 0, message));
-        }
         self.few("lanes", raw.len(), raw.last().map_or(0, |lane| lane.raw.name.offset))?;
         let mut lanes: BTreeMap<LaneName, Lane> = BTreeMap::new();
         let mut buckets: BTreeMap<BucketName, LaneName> = BTreeMap::new();
@@ -260,17 +272,23 @@ impl Check<'_> {
             None => from,
         };
         let inside = |e: Error| e.inside(&what);
+        let default = format!("{exchange}-{name}-{}-{region}-an", owner.account);
+        let remedy = match &raw.each {
+            Some(_) => "shorten the exchange's, the lane's or the member's name",
+            None => "write `bucket = \"…\"`, or shorten the exchange's name",
+        };
+        let (bucket, offset) = (raw.bucket.as_ref(), raw.name.offset);
         Ok(Lane {
-            bucket: self.bucket(raw, exchange, &name, owner, region)?,
+            bucket: self.bucket(&what, bucket, &default, remedy, offset)?,
             prefix: raw
                 .prefix
                 .as_ref()
                 .map_or(Ok(String::new()), |p| self.prefix(p))
                 .map_err(inside)?,
-            at_rest: self.choice(&name, "at_rest", raw.at_rest.as_ref(), AT_REST)?,
-            seal: self.choice(&name, "seal", raw.seal.as_ref(), SEALS)?,
-            writer: self.choice(&name, "writer", raw.writer.as_ref(), WRITERS)?,
-            expire_days: self.expire_days(&name, raw.expire_days.as_ref())?,
+            at_rest: self.choice(&what, "at_rest", raw.at_rest.as_ref(), AT_REST)?,
+            seal: self.choice(&what, "seal", raw.seal.as_ref(), SEALS)?,
+            writer: self.choice(&what, "writer", raw.writer.as_ref(), WRITERS)?,
+            expire_days: self.expire_days(&what, raw.expire_days.as_ref())?,
             write_once: raw.write_once.as_ref().is_none_or(|flag| flag.value),
             quarantine: raw.quarantine.as_ref().is_some_and(|flag| flag.value),
             each: None,
@@ -333,31 +351,26 @@ impl Check<'_> {
         Ok(to)
     }
 
+    /// The bucket that is declared, or the default: a name that ends so belongs to one account and
+    /// region, and nobody else can take it first.
     fn bucket(
         &self,
-        raw: &RawLane,
-        exchange: &ExchangeName,
-        lane: &LaneName,
-        owner: &Party,
-        region: &Region,
+        what: &str,
+        declared: Option<&At<String>>,
+        default: &str,
+        remedy: &str,
+        offset: usize,
     ) -> Result<BucketName, Error> {
-        if let Some(bucket) = &raw.bucket {
-            let bucket = self.parsed(bucket, BucketName::parse);
-            return bucket.map_err(|e| e.inside(&format!("lane `{lane}`")));
+        if let Some(bucket) = declared {
+            return self.parsed(bucket, BucketName::parse).map_err(|e| e.inside(what));
         }
-        // Names that end so belong to one account and region: nobody else can take them first.
-        let name = format!("{exchange}-{lane}-{}-{region}-an", owner.account);
-        BucketName::parse(&name).map_err(|_| {
-            let remedy = match &raw.each {
-                Some(_) => "shorten the exchange's, the lane's or the member's name",
-                None => "write `bucket = \"…\"`, or shorten the exchange's name",
-            };
+        BucketName::parse(default).map_err(|_| {
             let message = format!(
-                "lane `{lane}` has no `bucket`, and the default name `{name}` has {} characters of \
-                 63 that S3 allows; {remedy}",
-                name.len()
+                "{what} has no `bucket`, and the default name `{default}` has {} characters of 63 that \
+                 S3 allows; {remedy}",
+                default.len()
             );
-            self.source.error(ErrorKind::BadValue, raw.name.offset, message)
+            self.source.error(ErrorKind::BadValue, offset, message)
         })
     }
 
@@ -381,7 +394,7 @@ impl Check<'_> {
     /// A field that takes one of a few words, the first of which is the default.
     fn choice<T: Copy, const N: usize>(
         &self,
-        lane: &LaneName,
+        what: &str,
         field: &str,
         raw: Option<&At<String>>,
         choices: [(&str, T); N],
@@ -395,22 +408,20 @@ impl Check<'_> {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => format!("it may be {}", list(&words).replace(" and ", " or ")),
             };
-            let message = format!("`{field}` in lane `{lane}` is {}; {remedy}", shown(&raw.value));
+            let message = format!("`{field}` in {what} is {}; {remedy}", shown(&raw.value));
             self.source.error(ErrorKind::BadValue, raw.offset, message)
         })
     }
 
-    fn expire_days(&self, lane: &LaneName, raw: Option<&At<i64>>) -> Result<u32, Error> {
+    fn expire_days(&self, what: &str, raw: Option<&At<i64>>) -> Result<u32, Error> {
         const DEFAULT: u32 = 30;
         const MAX: u32 = 3650;
         let Some(raw) = raw else { return Ok(DEFAULT) };
         match u32::try_from(raw.value) {
             Ok(days) if (1..=MAX).contains(&days) => Ok(days),
             _ => {
-                let message = format!(
-                    "`expire_days` in lane `{lane}` is {}; it is 1 to {MAX} days",
-                    raw.value
-                );
+                let message =
+                    format!("`expire_days` in {what} is {}; it is 1 to {MAX} days", raw.value);
                 Err(self.source.error(ErrorKind::BadValue, raw.offset, message))
             }
         }

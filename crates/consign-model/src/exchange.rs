@@ -1,8 +1,8 @@
 //! The declared relationship of parties: what an `exchange.toml` means once it has been checked.
 
 use crate::{
-    AccountId, BucketName, Date, Digest, Error, ExchangeName, LaneName, PartyName, Principal,
-    PublicKey, Region,
+    AccountId, BucketName, Date, Digest, Error, ExchangeName, Inbox, InboxName, LaneName,
+    PartyName, Principal, PublicKey, Region, Repository, RepositoryName, Route, RouteName,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 /// INVARIANT: every lane's `from`, `to` and `owner` are parties; `to` is not empty, has no party
 /// twice and not the sender; no two lanes share a bucket; no two parties share a principal or a
 /// signer; only roles have a trust. Groups are gone: a lane for each member has become lanes.
+/// Lanes, repositories and inboxes share neither names nor buckets; every repository and every inbox
+/// is on a route, and no two routes lead to one key of an inbox.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -23,6 +25,15 @@ pub struct Exchange {
     pub parties: BTreeMap<PartyName, Party>,
     /// The lanes by name.
     pub lanes: BTreeMap<LaneName, Lane>,
+    /// Where work products are put for others, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub repositories: BTreeMap<RepositoryName, Repository>,
+    /// Where they are delivered, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub inboxes: BTreeMap<InboxName, Inbox>,
+    /// What of a repository goes to which inbox, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<RouteName, Route>,
 }
 
 /// An organisation or person who sends or receives.

@@ -18,6 +18,7 @@ mod error;
 mod exchange;
 mod group;
 mod id;
+mod inbox;
 mod manifest;
 mod name;
 mod object_name;
@@ -26,6 +27,7 @@ mod principal;
 mod public_key;
 mod raw;
 mod readiness;
+mod route;
 mod template;
 
 pub use date::{Date, Timestamp};
@@ -33,13 +35,20 @@ pub use digest::Digest;
 pub use error::{Error, ErrorKind, Place};
 pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};
 pub use id::{ChainId, ConsignmentId};
+pub use inbox::{Inbox, Repository};
 pub use manifest::{
     Addressee, CustomerKeyOrigin, FORMAT, Limits, Manifest, ManifestFile, ManifestObject,
     PACK_CONTENT_BYTES_MAX, PACK_ENTRIES_MAX, SSE_C_DERIVATION,
 };
-pub use name::{AccountId, BucketName, ExchangeName, KeyId, LaneName, PartyName, Region};
+pub use name::{
+    AccountId, BucketName, ExchangeName, InboxName, KeyId, LaneName, PartyName, Region,
+    RepositoryName, RouteName,
+};
 pub use object_name::ObjectName;
 pub use path::RelativePath;
 pub use principal::{Principal, PrincipalKind};
 pub use public_key::PublicKey;
-pub use template::{Hub, TemplateParty, TwoWay, hub_template, two_way_template};
+pub use route::{Arrival, Destination, KeyTemplate, Route};
+pub use template::{
+    Hub, SecureInbox, TemplateParty, TwoWay, hub_template, inbox_template, two_way_template,
+};

@@ -80,6 +80,18 @@ text_type!(
     LaneName, "a lane's name", short_name
 );
 text_type!(
+    /// A repository of an exchange: `reports`.
+    RepositoryName, "a repository's name", short_name
+);
+text_type!(
+    /// An inbox of an exchange: `globex-in`.
+    InboxName, "an inbox's name", short_name
+);
+text_type!(
+    /// A route of an exchange: `reports-to-globex`.
+    RouteName, "a route's name", short_name
+);
+text_type!(
     /// An exchange: `acme-globex`.
     ExchangeName, "an exchange's name", short_name
 );

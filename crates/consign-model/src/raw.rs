@@ -4,6 +4,8 @@
 //! Written by hand over TOML's tree, because a derived reader can neither say which field was
 //! meant nor where the value stood once the text is read.
 
+mod inbox;
+
 use crate::name::shown;
 use crate::{Date, Error, ErrorKind, Place};
 use std::ops::Range;
@@ -27,6 +29,9 @@ pub(crate) struct RawExchange {
     pub(crate) parties: Vec<RawParty>,
     pub(crate) groups: Vec<RawGroup>,
     pub(crate) lanes: Vec<RawLane>,
+    pub(crate) repositories: Vec<RawRepository>,
+    pub(crate) inboxes: Vec<RawInbox>,
+    pub(crate) routes: Vec<RawRoute>,
 }
 
 /// A `[party.NAME]` table.
@@ -71,6 +76,46 @@ pub(crate) struct RawLane {
     pub(crate) quarantine: Option<At<bool>>,
 }
 
+/// A `[repository.NAME]` table.
+pub(crate) struct RawRepository {
+    pub(crate) name: At<String>,
+    pub(crate) owner: At<String>,
+    pub(crate) generator: At<String>,
+    pub(crate) publisher: At<String>,
+    pub(crate) key: At<String>,
+    pub(crate) bucket: Option<At<String>>,
+    pub(crate) expire_days: Option<At<i64>>,
+}
+
+/// An `[inbox.NAME]` table.
+pub(crate) struct RawInbox {
+    pub(crate) name: At<String>,
+    pub(crate) owner: At<String>,
+    pub(crate) consumers: At<Vec<At<String>>>,
+    pub(crate) bucket: Option<At<String>>,
+    pub(crate) prefix: Option<At<String>>,
+    pub(crate) writer: Option<At<String>>,
+    pub(crate) expire_days: Option<At<i64>>,
+    pub(crate) quarantine: Option<At<String>>,
+}
+
+/// A `[route.NAME]` table.
+pub(crate) struct RawRoute {
+    pub(crate) name: At<String>,
+    pub(crate) from: At<String>,
+    pub(crate) to: At<Vec<At<String>>>,
+    pub(crate) prefix: Option<At<String>>,
+    pub(crate) suffix: Option<At<String>>,
+    pub(crate) tags: Vec<RawTag>,
+    pub(crate) key: Option<At<String>>,
+}
+
+/// One entry of a route's `tags`.
+pub(crate) struct RawTag {
+    pub(crate) name: At<String>,
+    pub(crate) value: At<String>,
+}
+
 /// Reads the text into its raw form.
 pub(crate) fn read(text: &str, file: &str) -> Result<RawExchange, Error> {
     let source = Source { text, file };
@@ -98,13 +143,26 @@ fn read_exchange(table: &Table) -> Result<RawExchange, Error> {
         );
         return Err(table.source.error(ErrorKind::Version, version.offset, message));
     }
-    table.knows(&["version", "exchange", "region", "party", "group", "lane"])?;
+    table.knows(&[
+        "version",
+        "exchange",
+        "region",
+        "party",
+        "group",
+        "lane",
+        "repository",
+        "inbox",
+        "route",
+    ])?;
     Ok(RawExchange {
         name: table.required("exchange", Table::string)?,
         region: table.required("region", Table::string)?,
         parties: table.tables("party", read_party)?,
         groups: table.tables("group", read_group)?,
         lanes: table.tables("lane", read_lane)?,
+        repositories: table.tables("repository", inbox::repository)?,
+        inboxes: table.tables("inbox", inbox::inbox)?,
+        routes: table.tables("route", inbox::route)?,
     })
 }
 

@@ -1,5 +1,9 @@
 //! Exchange files to begin with, commented for the person who edits them.
 
+mod inbox;
+
+pub use inbox::{SecureInbox, inbox_template};
+
 use crate::{AccountId, ExchangeName, PartyName, Principal, Region};
 
 /// What the two-way template is filled with.

@@ -4,6 +4,8 @@
 //! the first failure. What has been done stays done, nothing is opened before everything that
 //! guards it is in place, and planning again yields exactly the rest.
 
+mod queues;
+
 use crate::desired::{Desired, KeyArn, Keys};
 use crate::error::{Error, ErrorKind};
 use crate::hands::Hands;
@@ -201,6 +203,12 @@ impl Doing {
             Action::DeleteIdentityPolicy { user, principal, name } => {
                 iam.delete_policy(holder(*user, principal), name).await?;
             }
+            Action::CreateQueue { .. }
+            | Action::TagQueue { .. }
+            | Action::SetQueueAttributes { .. }
+            | Action::DeleteQueue { .. }
+            | Action::PutNotification { .. }
+            | Action::RemoveNotification { .. } => queues::call(action, cloud).await?,
             Action::CheckEmpty { bucket } => {
                 if !s3.is_empty(bucket).await? {
                     return Err(CallError::HoldsObjects(bucket.clone()));
@@ -270,6 +278,7 @@ enum CallError {
     Cloud(consign_cloud::Error),
     HoldsObjects(String),
     ForeignLifecycle(String),
+    ForeignNotifications(String),
 }
 
 impl From<consign_cloud::Error> for CallError {
@@ -284,9 +293,12 @@ fn is_unknown_principal(error: &CallError) -> bool {
     malformed && error.message().is_some_and(|text| text.to_lowercase().contains("principal"))
 }
 
-/// S3 is still busy with an earlier change of the same bucket.
+/// S3 is still busy with an earlier change of the same bucket; or SQS, which wants a minute between
+/// the deletion of a queue and another of its name.
 fn is_busy(error: &CallError) -> bool {
-    matches!(error, CallError::Cloud(error) if error.code() == Some("OperationAborted"))
+    let CallError::Cloud(error) = error else { return false };
+    let code = error.code().unwrap_or_default();
+    code == "OperationAborted" || code.contains("QueueDeletedRecently")
 }
 
 fn failed(step: &Step, error: CallError, unknown_principal: bool) -> Error {
@@ -304,6 +316,11 @@ fn failed(step: &Step, error: CallError, unknown_principal: bool) -> Error {
             format!("bucket {bucket} has lifecycle rules that would be lost by writing ours"),
         )
         .with_hint("remove those rules, or name another bucket"),
+        CallError::ForeignNotifications(bucket) => Error::new(
+            ErrorKind::NotOurs,
+            format!("bucket {bucket} tells others than queues of its objects, which would be lost"),
+        )
+        .with_hint("remove those notifications, or name another bucket"),
         CallError::Cloud(error) if unknown_principal => Error::new(
             ErrorKind::PrincipalMissing,
             format!("could not {}: the policy names a principal that does not exist", step.words),

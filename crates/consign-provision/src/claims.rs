@@ -14,8 +14,8 @@ mod lane;
 
 use crate::desired::{Desired, DesiredLane};
 use crate::error::Error;
-use crate::matrix::Rule;
-use crate::prove::{Certificates, Judge, declared_by, rule_words};
+use crate::matrix::{Rule, declared_by, rule_words};
+use crate::prove::{Certificates, Judge};
 use consign_iam::prove::{
     Callers, Certificate, Claim, Counterexample, Domain, Expectation, Region, Set, Verdict, World,
     check, prove, smt2,
@@ -196,7 +196,7 @@ impl Stated<'_> {
                 callers: name,
                 outcome,
                 rule: rule_words(self.rule, lane),
-                declared_by: declared_by(self.rule),
+                declared_by: declared_by(self.rule, lane),
                 counterexample,
                 certificate,
                 smt2: kept.then(|| smt2(&shown)),

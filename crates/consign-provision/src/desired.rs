@@ -6,7 +6,8 @@
 
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
-use crate::policies::{Grants, bucket, identity, key, limits, trust};
+use crate::policies::{Grants, bucket, identity, key, limits, queue, trust};
+use crate::stage::{self, Stage, holder};
 use crate::trust_order;
 use consign_model::{
     AccountId, AtRest, BucketName, Each, Exchange, ExchangeName, Lane, LaneName, Party, PartyName,
@@ -36,7 +37,7 @@ pub struct Desired {
     pub digest: [u8; 32],
     /// Where buckets and keys are.
     pub region: Region,
-    /// The lanes by name.
+    /// The lanes by name; repositories and inboxes are lanes too ([`Stage`]).
     pub lanes: BTreeMap<LaneName, DesiredLane>,
     /// The parties by name.
     pub parties: BTreeMap<PartyName, DesiredParty>,
@@ -64,10 +65,14 @@ pub struct DesiredLane {
     pub each: Option<Each>,
     /// The region of bucket and key.
     pub region: Region,
-    /// The account that holds bucket and key.
+    /// The account that holds the bucket.
     pub owner: AccountId,
     /// The party whose account that is.
     pub owner_party: PartyName,
+    /// The account that holds the key: another only for a repository.
+    pub key_owner: AccountId,
+    /// The party whose account that is.
+    pub key_owner_party: PartyName,
     /// The bucket.
     pub bucket: BucketName,
     /// What every key of the lane begins with; often empty.
@@ -86,6 +91,8 @@ pub struct DesiredLane {
     pub readers: Vec<Holder>,
     /// The alias under which the key is found again.
     pub key_alias: String,
+    /// What it is for.
+    pub stage: Stage,
 }
 
 /// A party's principal and the lanes it is on.
@@ -122,7 +129,7 @@ impl KeyArn {
 
     /// The stand-in for a key that `apply` will create. No key id of KMS looks like it.
     pub fn planned(lane: &DesiredLane) -> KeyArn {
-        KeyArn(format!("arn:aws:kms:{}:{}:key/{PLANNED}{}", lane.region, lane.owner, lane.name))
+        KeyArn(format!("arn:aws:kms:{}:{}:key/{PLANNED}{}", lane.region, lane.key_owner, lane.name))
     }
 
     /// Whether this is a stand-in.
@@ -149,22 +156,23 @@ impl Desired {
     /// Describes what `exchange` needs, or says why it cannot be had: two lanes on one bucket,
     /// two parties behind one principal, a document beyond AWS's limits.
     pub fn of(exchange: &Exchange) -> Result<Desired, Error> {
-        let lanes = exchange
+        let mut lanes: BTreeMap<LaneName, DesiredLane> = exchange
             .lanes
             .values()
             .map(|lane| Ok((lane.name.clone(), DesiredLane::of(exchange, lane)?)))
             .collect::<Result<_, Error>>()?;
+        lanes.extend(stage::lanes(exchange)?.into_iter().map(|lane| (lane.name.clone(), lane)));
         let mut parties: BTreeMap<PartyName, DesiredParty> = exchange
             .parties
             .values()
             .map(|party| (party.name.clone(), DesiredParty::of(party)))
             .collect();
-        for lane in exchange.lanes.values() {
-            if let Some(writer) = parties.get_mut(&lane.from) {
+        for lane in lanes.values() {
+            if let Some(writer) = parties.get_mut(&lane.writer.party) {
                 writer.writes.push(lane.name.clone());
             }
-            for reader in &lane.to {
-                if let Some(reader) = parties.get_mut(reader) {
+            for reader in &lane.readers {
+                if let Some(reader) = parties.get_mut(&reader.party) {
                     reader.reads.push(lane.name.clone());
                 }
             }
@@ -209,7 +217,7 @@ impl Desired {
             let lanes = lanes.filter(|lane| !lane.is_granted_by_its_owner(party));
             lanes.map(|lane| (lane, keys.get(&lane.name))).collect()
         };
-        identity::policy(&with_keys(&party.writes), &with_keys(&party.reads))
+        identity::policy(&party.arn, &with_keys(&party.writes), &with_keys(&party.reads))
     }
 
     /// The name of every inline policy that this exchange writes.
@@ -237,6 +245,11 @@ impl Desired {
                     .insert(format!("key-{}.json", lane.name), key::policy(lane, Grants::Given));
             }
         }
+        for (lane, queue) in self.queues() {
+            let (name, set_aside) = (&lane.name, queue::dead_letters_policy(queue));
+            documents.insert(format!("queue-{name}.json"), queue::policy(queue));
+            documents.insert(format!("dead-letters-{name}.json"), set_aside);
+        }
         for party in self.parties.values() {
             if let Some(document) = self.identity_policy(party, &keys) {
                 documents.insert(format!("identity-{}.json", party.name), document);
@@ -255,7 +268,7 @@ impl Desired {
                 let name = &lane.name;
                 return Err(Error::new(
                     ErrorKind::Exchange,
-                    format!("lanes `{other}` and `{name}` share the bucket {}", lane.bucket),
+                    format!("`{other}` and `{name}` share the bucket {}", lane.bucket),
                 )
                 .with_hint("give each lane a bucket of its own: isolation is by bucket and key"));
             }
@@ -278,9 +291,9 @@ impl Desired {
         let keys = self.planned_keys();
         for lane in self.lanes.values() {
             let policy = bucket::policy(lane, keys.get(&lane.name), Grants::Given);
-            let what = format!("the bucket policy of lane `{}`", lane.name);
+            let what = format!("the bucket policy of {}", lane.title());
             check_size(&what, &policy, limits::BUCKET_POLICY_BYTES, "name fewer receivers")?;
-            let what = format!("the key policy of lane `{}`", lane.name);
+            let what = format!("the key policy of {}", lane.title());
             let policy = key::policy(lane, Grants::Given);
             check_size(&what, &policy, limits::KEY_POLICY_BYTES, "name fewer receivers")?;
         }
@@ -315,14 +328,8 @@ fn check_size(what: &str, document: &Document, limit: usize, hint: &str) -> Resu
 
 impl DesiredLane {
     fn of(exchange: &Exchange, lane: &Lane) -> Result<DesiredLane, Error> {
-        let holder = |name: &PartyName| -> Result<Holder, Error> {
-            let party = exchange.party(name).ok_or_else(|| {
-                let message = format!("lane `{}` names the unknown party `{name}`", lane.name);
-                Error::new(ErrorKind::Exchange, message)
-            })?;
-            let arn = party.principal.arn(&party.account);
-            Ok(Holder { party: name.clone(), account: party.account.clone(), arn })
-        };
+        let holder = |name: &PartyName| holder(exchange, name);
+        let owner = holder(&lane.owner)?.account;
         if lane.quarantine {
             let message =
                 format!("lane `{}` asks for quarantine, which is not provisioned yet", lane.name);
@@ -335,7 +342,9 @@ impl DesiredLane {
             name: lane.name.clone(),
             each: lane.each.clone(),
             region: exchange.region.clone(),
-            owner: holder(&lane.owner)?.account,
+            key_owner: owner.clone(),
+            key_owner_party: lane.owner.clone(),
+            owner,
             owner_party: lane.owner.clone(),
             bucket: lane.bucket.clone(),
             prefix: lane.prefix.clone(),
@@ -346,6 +355,7 @@ impl DesiredLane {
             writer: holder(&lane.from)?,
             readers: lane.to.iter().map(holder).collect::<Result<_, _>>()?,
             key_alias: lane.key_alias(exchange),
+            stage: Stage::Direct,
         })
     }
 
@@ -391,7 +401,7 @@ impl DesiredLane {
 
     /// What the key's description says.
     pub fn key_description(&self) -> String {
-        format!("consign: exchange {}, lane {}", self.exchange, self.name)
+        format!("consign: exchange {}, {} {}", self.exchange, self.stage.word(), self.name)
     }
 
     /// `arn:aws:s3:::bucket`.

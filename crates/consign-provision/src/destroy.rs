@@ -32,7 +32,7 @@ pub fn plan_destroy(desired: &Desired, observed: &Observed) -> Result<Plan, Erro
         check_empty(&mut planner, lane);
     }
     for lane in desired.lanes.values() {
-        delete(&mut planner, lane);
+        delete(&mut planner, lane)?;
     }
     delete_principals(&mut planner);
     Ok(planner.finish(Purpose::Destroy))
@@ -42,9 +42,9 @@ fn check_ownership(planner: &Planner<'_>, lane: &DesiredLane) -> Result<(), Erro
     let seen = planner.seen(lane);
     if let Some(bucket) = seen.bucket.seen() {
         check_ours("bucket", lane.bucket.as_ref(), &bucket.tags, lane)?;
-        if let Some(key) = seen.key.seen() {
-            check_ours("key", &lane.key_alias, &key.tags, lane)?;
-        }
+    }
+    if let Some(key) = seen.key.seen().filter(|key| !key.is_told()) {
+        check_ours("key", &lane.key_alias, &key.tags, lane)?;
     }
     Ok(())
 }
@@ -76,8 +76,9 @@ fn revoke(planner: &mut Planner<'_>, lane: &DesiredLane) {
     let seen = planner.seen(lane);
     match &seen.bucket {
         Sight::Hidden => {
-            let words = format!("destroy lane `{}`: bucket {} and its key", lane.name, lane.bucket);
-            return planner.leave(&lane.owner_party, &lane.owner, words, BTreeMap::new());
+            let what = if lane.has_foreign_key() { "queues" } else { "key" };
+            let words = format!("destroy {}: bucket {} and its {what}", lane.title(), lane.bucket);
+            planner.leave(&lane.owner_party, &lane.owner, words, BTreeMap::new());
         }
         Sight::Absent => {}
         Sight::Present(there) => {
@@ -87,14 +88,16 @@ fn revoke(planner: &mut Planner<'_>, lane: &DesiredLane) {
                 let action = Action::PutBucketPolicy { bucket: lane.bucket.to_string(), policy };
                 planner.step(&lane.owner, Change::Change, words, action);
             }
+            planner.silence(lane);
         }
     }
-    if let Some(there) = seen.key.seen().filter(|key| key.state != KeyState::PendingDeletion) {
+    let key = seen.key.seen().filter(|key| !key.is_told());
+    if let Some(there) = key.filter(|key| key.state != KeyState::PendingDeletion) {
         let policy = key::policy(lane, Grants::Withheld).to_json();
         if !same_meaning(&there.policy, &policy) {
-            let words = format!("deny use of the key of lane `{}` to everybody", lane.name);
+            let words = format!("deny use of the key of {} to everybody", lane.title());
             let action = Action::PutKeyPolicy { key: there.arn.clone(), policy };
-            planner.step(&lane.owner, Change::Change, words, action);
+            planner.step(&lane.key_owner, Change::Change, words, action);
         }
     }
 }
@@ -107,29 +110,42 @@ fn check_empty(planner: &mut Planner<'_>, lane: &DesiredLane) {
     }
 }
 
-fn delete(planner: &mut Planner<'_>, lane: &DesiredLane) {
+fn delete(planner: &mut Planner<'_>, lane: &DesiredLane) -> Result<(), Error> {
     let seen = planner.seen(lane);
-    if seen.bucket == Sight::Hidden {
-        return;
-    }
     if seen.bucket.seen().is_some() {
         let bucket = lane.bucket.to_string();
         let words = format!("delete bucket {bucket}");
         planner.step(&lane.owner, Change::Remove, words, Action::DeleteBucket { bucket });
     }
-    let Some(key) = seen.key.seen() else { return };
+    planner.delete_queues(lane)?;
+    let Some(key) = seen.key.seen().filter(|key| !key.is_told()) else { return Ok(()) };
+    // Nobody here can see whether a bucket of another account still holds what the key encrypted.
+    if seen.bucket == Sight::Hidden {
+        let words = format!(
+            "delete the key of {}, which nobody may use any more, once bucket {} of account {} is \
+             gone: consign destroy with credentials for both accounts, or aws kms \
+             schedule-key-deletion --key-id {}",
+            lane.title(),
+            lane.bucket,
+            lane.owner,
+            key.arn
+        );
+        planner.leave(&lane.key_owner_party, &lane.key_owner, words, BTreeMap::new());
+        return Ok(());
+    }
     // The alias goes last: until then it is how the key is found again.
     if key.state != KeyState::PendingDeletion {
         let days = KEY_DELETION_DAYS as u8;
-        let words = format!("delete the key of lane `{}` in {days} days", lane.name);
+        let words = format!("delete the key of {} in {days} days", lane.title());
         let action = Action::ScheduleKeyDeletion { key: key.arn.clone(), days };
-        planner.step(&lane.owner, Change::Remove, words, action);
+        planner.step(&lane.key_owner, Change::Remove, words, action);
     }
     if key.has_alias {
         let alias = lane.key_alias.clone();
         let words = format!("remove the name {alias}");
-        planner.step(&lane.owner, Change::Remove, words, Action::DeleteAlias { alias });
+        planner.step(&lane.key_owner, Change::Remove, words, Action::DeleteAlias { alias });
     }
+    Ok(())
 }
 
 /// Only users and roles that this exchange created.

@@ -102,6 +102,11 @@ impl Statement {
         self
     }
 
+    pub(crate) fn service(mut self, name: &str) -> Statement {
+        self.principal = Some(Principals::Service(name.to_owned()));
+        self
+    }
+
     pub(crate) fn on<S: AsRef<str>>(mut self, resources: &[S]) -> Statement {
         self.resource = Strings::of(resources);
         self
@@ -140,6 +145,7 @@ impl Statement {
 enum Principals {
     Everybody,
     Aws(Strings),
+    Service(String),
 }
 
 impl Serialize for Principals {
@@ -149,6 +155,11 @@ impl Serialize for Principals {
             Principals::Aws(arns) => {
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry("AWS", arns)?;
+                map.end()
+            }
+            Principals::Service(name) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("Service", name)?;
                 map.end()
             }
         }

@@ -2,7 +2,7 @@
 
 /// The line, from 1, on which the table of a lane says `word`; that of the table's heading where it
 /// does not say it (the word has a default) or `word` is empty. A lane of a hub, `orders-p2`, stands
-/// in the table it was made from, `orders`. `None` if the text has no such table.
+/// in the table it was made from, `orders`; a repository or an inbox in its own. `None` if the text has no such table.
 pub fn line_of(exchange_file: &str, lane: &str, word: &str) -> Option<usize> {
     let mut table = lane;
     loop {
@@ -14,11 +14,12 @@ pub fn line_of(exchange_file: &str, lane: &str, word: &str) -> Option<usize> {
 }
 
 fn line_in(exchange_file: &str, lane: &str, word: &str) -> Option<usize> {
-    let headings = [format!("[lane.{lane}]"), format!("[lane.\"{lane}\"]")];
+    let tables = ["lane", "repository", "inbox"];
+    let headings = tables.map(|kind| [format!("[{kind}.{lane}]"), format!("[{kind}.\"{lane}\"]")]);
     let is_heading = |line: &str| {
         let line = line.split('#').next().unwrap_or(line);
         let line: String = line.split_whitespace().collect();
-        headings.contains(&line)
+        headings.as_flattened().contains(&line)
     };
     let heading = exchange_file.lines().position(is_heading)?;
     let table = exchange_file.lines().enumerate().skip(heading + 1);

@@ -7,7 +7,9 @@
 
 use crate::desired::Desired;
 use crate::error::Error;
-use crate::observed::{Observed, ObservedLane, ObservedPrincipal, Sight};
+use crate::observed::{
+    Observed, ObservedKey, ObservedLane, ObservedPrincipal, ObservedQueues, Sight,
+};
 use crate::planner::plan;
 use crate::shell;
 use consign_model::{AccountId, PartyName};
@@ -63,10 +65,15 @@ fn half(desired: &Desired, observed: &Observed, account: &AccountId) -> Result<H
     let names: BTreeSet<String> = parties
         .iter()
         .flat_map(|it| [format!("identity-{}.json", it.name), format!("trust-{}.json", it.name)])
+        .chain(desired.lanes.values().filter(|it| it.owner == *account).flat_map(|it| {
+            ["bucket", "queue", "dead-letters"].map(|what| format!("{what}-{}.json", it.name))
+        }))
         .chain(
-            desired.lanes.values().filter(|it| it.owner == *account).flat_map(|it| {
-                [format!("bucket-{}.json", it.name), format!("key-{}.json", it.name)]
-            }),
+            desired
+                .lanes
+                .values()
+                .filter(|it| it.key_owner == *account)
+                .map(|it| format!("key-{}.json", it.name)),
         )
         .collect();
     let documents = desired.documents(&observed.keys()).into_iter();
@@ -87,14 +94,22 @@ fn half(desired: &Desired, observed: &Observed, account: &AccountId) -> Result<H
 fn imagined(desired: &Desired, observed: &Observed, account: &AccountId) -> Observed {
     let mut world = Observed::default();
     for lane in desired.lanes.values() {
-        let key = observed.lanes.get(&lane.name).map(|seen| seen.key.clone()).unwrap_or_default();
-        let seen = match lane.owner == *account {
-            true => ObservedLane { bucket: Sight::Absent, key: Sight::Absent },
+        let ours = observed.lanes.get(&lane.name).and_then(|seen| seen.key.seen());
+        let key = match ours {
             // What is absent to us can be told to nobody yet.
-            false if key == Sight::Absent => ObservedLane::default(),
-            false => ObservedLane { bucket: Sight::Hidden, key },
+            Some(key) if lane.key_owner != *account => {
+                Sight::Present(ObservedKey { policy: String::new(), ..key.clone() })
+            }
+            _ if lane.key_owner == *account => Sight::Absent,
+            _ => Sight::Hidden,
         };
-        world.lanes.insert(lane.name.clone(), seen);
+        let bucket = if lane.owner == *account { Sight::Absent } else { Sight::Hidden };
+        world.lanes.insert(lane.name.clone(), ObservedLane { bucket, key });
+    }
+    for (lane, _) in desired.queues().filter(|(lane, _)| lane.owner == *account) {
+        let queues =
+            ObservedQueues { queue: Sight::Absent, dead_letters: Sight::Absent, announced: false };
+        world.queues.insert(lane.name.clone(), queues);
     }
     for party in desired.parties.values().filter(|party| party.account == *account) {
         let seen = match party.can_be_made() {

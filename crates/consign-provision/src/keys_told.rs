@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 
 /// What the ARN of a lane's key begins with.
 pub(crate) fn key_arn_prefix(lane: &DesiredLane) -> String {
-    format!("arn:aws:kms:{}:{}:key/", lane.region, lane.owner)
+    format!("arn:aws:kms:{}:{}:key/", lane.region, lane.key_owner)
 }
 
 /// Whether each told key can be the key of its lane: its account, its Region, a plain key id.

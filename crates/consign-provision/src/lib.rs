@@ -45,7 +45,9 @@ mod planner;
 pub mod policies;
 mod principals;
 pub mod prove;
+mod queues;
 mod shell;
+pub mod stage;
 mod trust_order;
 
 pub use apply::{Applied, Watch, apply};
@@ -64,3 +66,4 @@ pub use permissions::permissions;
 pub use plan::{Plan, Step};
 pub use planner::{plan, plan_adopting};
 pub use prove::{Documents, Proof, prove};
+pub use stage::{DesiredQueue, Stage};

@@ -5,6 +5,11 @@
 //! its [`Call`]s are what has to be allowed for it, one by one, with the condition keys that the
 //! real request would carry, including the KMS calls that S3 makes in the caller's name.
 
+mod inbox;
+mod words;
+
+pub(crate) use words::{declared_by, rule_words};
+
 use crate::desired::{DesiredLane, KeyArn};
 use crate::policies::bucket::PRESIGNED_AGE_MS_MAX;
 use consign_model::{AccountId, AtRest, PartyName};
@@ -65,6 +70,10 @@ pub enum Rule {
     Administrators,
     /// Administrators of the owner's account and the lane's writer may.
     WriterAndAdministrators,
+    /// Administrators of the account that holds the key may; parties have not been given it.
+    KeyAdministrators,
+    /// The inbox's scanner may; nobody else, whatever his identity policy says.
+    Scanner,
 }
 
 macro_rules! operations {
@@ -156,6 +165,16 @@ operations! {
     ChangeBucketPolicy = "change the bucket policy",
     /// Replaces the key policy.
     ChangeKeyPolicy = "change the key policy",
+    /// The publisher's copy into an inbox, with `If-None-Match: *` and the inbox's key.
+    Deliver = "deliver",
+    /// The same of an object above 5 GiB, in parts.
+    DeliverInParts = "deliver in parts",
+    /// A get of what a scanner has found clean.
+    GetReleased = "get what was released",
+    /// A message on the queue of a repository, as S3 sends it.
+    SendToQueue = "send to the queue",
+    /// Takes a message from it.
+    ReceiveFromQueue = "receive from the queue",
 }
 
 impl Operation {
@@ -163,6 +182,9 @@ impl Operation {
     /// meaning there (a key operation on a lane without a key).
     pub fn rule(self, lane: &DesiredLane) -> Option<Rule> {
         use Operation as O;
+        if let Some(rule) = inbox::rule(self, lane) {
+            return rule;
+        }
         let writes = Some(Rule::Writer);
         let key = |rule| lane.has_key().then_some(rule);
         let nobody = Some(Rule::Nobody);
@@ -193,6 +215,8 @@ impl Operation {
             O::UseKeyElsewhere | O::CreateGrant => key(Rule::Nobody),
             O::ChangeBucketPolicy => Some(Rule::Administrators),
             O::ChangeKeyPolicy => key(Rule::Administrators),
+            O::Deliver | O::DeliverInParts | O::GetReleased => None,
+            O::SendToQueue | O::ReceiveFromQueue => None,
         }
     }
 
@@ -268,6 +292,8 @@ impl Operation {
             O::CreateGrant => vec![on.kms_directly("kms:CreateGrant")],
             O::ChangeBucketPolicy => vec![on.s3("s3:PutBucketPolicy", "")],
             O::ChangeKeyPolicy => vec![on.kms_directly("kms:PutKeyPolicy")],
+            O::Deliver | O::DeliverInParts | O::GetReleased => inbox::calls(self, &on),
+            O::SendToQueue | O::ReceiveFromQueue => inbox::calls(self, &on),
         }
     }
 }
@@ -299,6 +325,11 @@ impl Call {
     /// Whether the key policy decides (with the bucket policy having no say).
     pub fn is_kms(&self) -> bool {
         self.action.starts_with("kms:")
+    }
+
+    /// Whether a queue's policy decides.
+    pub fn is_sqs(&self) -> bool {
+        self.action.starts_with("sqs:")
     }
 
     pub(crate) fn with(mut self, key: &str, value: &str) -> Call {

@@ -3,12 +3,14 @@
 //! A bucket's existence is read from its tags, not by `HeadBucket`: the lane's own policy denies
 //! listing, and with it `HeadBucket`, to its owner's administrators.
 
+pub(crate) mod queues;
+
 use crate::desired::{Desired, DesiredLane, DesiredParty, KeyArn};
 use crate::error::{Error, ErrorKind};
 use crate::hands::Hands;
 use crate::observed::{
     Encryption, KeyState, Lifecycle, Observed, ObservedBucket, ObservedKey, ObservedLane,
-    ObservedPrincipal, Ownership as TagOwnership, Sight, ownership,
+    ObservedPrincipal, ObservedQueues, Ownership as TagOwnership, Sight, ownership,
 };
 use consign_cloud::iam::Holder;
 use consign_cloud::s3::bucket::{BucketAlgorithm, Ownership, PublicAccessBlock, Versioning};
@@ -36,13 +38,11 @@ pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error
         while looking.len() < LANES_AT_ONCE
             && let Some(lane) = lanes.next()
         {
-            let Some(cloud) = hands.in_account(&lane.owner).cloned() else {
-                observed.lanes.insert(lane.name.clone(), ObservedLane::default());
-                continue;
-            };
             let (lane, keys) = (lane.clone(), Arc::clone(&keys));
+            let owners = hands.in_account(&lane.owner).cloned();
+            let key_owners = hands.in_account(&lane.key_owner).cloned();
             looking.spawn(async move {
-                let seen = observe_lane(&lane, &cloud, &keys).await?;
+                let seen = observe_lane(&lane, owners, key_owners, &keys).await?;
                 Ok::<_, Error>((lane.name, seen))
             });
         }
@@ -52,6 +52,13 @@ pub async fn observe(desired: &Desired, hands: &Hands) -> Result<Observed, Error
         })?;
         let (lane, seen) = seen?;
         observed.lanes.insert(lane, seen);
+    }
+    for (lane, queue) in desired.queues() {
+        let seen = match hands.in_account(&queue.account) {
+            Some(cloud) => queues::observe(lane, queue, cloud).await?,
+            None => ObservedQueues::default(),
+        };
+        observed.queues.insert(lane.name.clone(), seen);
     }
     let policy_name = desired.identity_policy_name();
     for party in desired.parties.values() {
@@ -70,7 +77,7 @@ async fn removed_lanes(desired: &Desired, hands: &Hands) -> Result<BTreeSet<Stri
     let ours = format!("alias/consign/{}/", desired.exchange);
     let keyed = || desired.lanes.values().filter(|lane| lane.has_key());
     let declared: BTreeSet<&str> = keyed().map(|lane| lane.key_alias.as_str()).collect();
-    let owners: BTreeSet<&AccountId> = keyed().map(|lane| &lane.owner).collect();
+    let owners: BTreeSet<&AccountId> = keyed().map(|lane| &lane.key_owner).collect();
     let mut removed = BTreeSet::new();
     for cloud in owners.into_iter().filter_map(|owner| hands.in_account(owner)) {
         let aliases = cloud.kms().list_aliases(None).await;
@@ -89,11 +96,20 @@ const LANES_AT_ONCE: usize = 8;
 
 async fn observe_lane(
     lane: &DesiredLane,
-    cloud: &Cloud,
+    owners: Option<Cloud>,
+    key_owners: Option<Cloud>,
     keys: &KeysByAccount,
 ) -> Result<ObservedLane, Error> {
-    let key = if lane.has_key() { observe_key(lane, cloud, keys).await? } else { Sight::Absent };
-    Ok(ObservedLane { bucket: observe_bucket(lane, cloud).await?, key })
+    let bucket = match owners {
+        Some(cloud) => observe_bucket(lane, &cloud).await?,
+        None => Sight::Hidden,
+    };
+    let key = match key_owners {
+        Some(cloud) if lane.has_key() => observe_key(lane, &cloud, keys).await?,
+        Some(_) => Sight::Absent,
+        None => Sight::Hidden,
+    };
+    Ok(ObservedLane { bucket, key })
 }
 
 async fn observe_bucket(lane: &DesiredLane, cloud: &Cloud) -> Result<Sight<ObservedBucket>, Error> {
@@ -200,7 +216,7 @@ impl KeysByAccount {
     ) -> Result<Option<kms::KeyInfo>, consign_cloud::Error> {
         // The description first: it comes with the key and spares a call for everybody else's.
         let described = lane.key_description();
-        for key in self.of(&lane.owner, cloud).await?.iter() {
+        for key in self.of(&lane.key_owner, cloud).await?.iter() {
             if key.description == described
                 && ownership(&cloud.kms().key_tags(&key.arn).await?, &lane.tags())
                     == TagOwnership::Ours

@@ -3,7 +3,8 @@
 //! Pure data, in the words of the exchange: by lane and party. What could not be looked at for
 //! want of credentials is [`Sight::Hidden`], which is not the same as absent.
 
-use crate::desired::{Desired, KeyArn, Keys, TAG_EXCHANGE, TAG_LANE};
+use crate::desired::{Desired, DesiredLane, KeyArn, Keys, TAG_EXCHANGE, TAG_LANE};
+use crate::hands::Hands;
 use crate::prove::Documents;
 use consign_model::{LaneName, PartyName};
 use serde::{Deserialize, Serialize};
@@ -39,16 +40,39 @@ pub struct Observed {
     pub lanes: BTreeMap<LaneName, ObservedLane>,
     /// Each party's principal.
     pub parties: BTreeMap<PartyName, Sight<ObservedPrincipal>>,
+    /// Each repository's queues.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queues: BTreeMap<LaneName, ObservedQueues>,
     /// Names of keys of this exchange (`alias/consign/EXCHANGE/LANE`) whose lane is not in the file
     /// any more.
     #[serde(default)]
     pub removed: BTreeSet<String>,
 }
 
+/// A repository's queues, and whether its bucket announces on them what arrives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedQueues {
+    /// The queue.
+    pub queue: Sight<ObservedQueue>,
+    /// The queue for what is set aside.
+    pub dead_letters: Sight<ObservedQueue>,
+    /// Whether the bucket's notifications are as they should be.
+    pub announced: bool,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedQueue {
+    /// Of its attributes those that an exchange sets; others change by themselves.
+    pub attributes: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
 /// A lane's bucket and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedLane {
-    /// The bucket of the lane's name.
+    /// The lane's bucket.
     pub bucket: Sight<ObservedBucket>,
     /// The key behind the lane's alias, or the one that carries the lane's tags.
     pub key: Sight<ObservedKey>,
@@ -137,6 +161,20 @@ pub struct ObservedPrincipal {
     pub trust: Option<String>,
 }
 
+impl ObservedLane {
+    /// Whether the bucket cannot be made before another account's owner tells the key.
+    pub(crate) fn waits_for_its_key(&self, lane: &DesiredLane) -> bool {
+        lane.has_foreign_key() && self.key == Sight::Hidden && self.bucket == Sight::Absent
+    }
+}
+
+impl ObservedKey {
+    /// Whether its owner told us of it and we did not see it: no key is without a policy.
+    pub fn is_told(&self) -> bool {
+        self.policy.is_empty()
+    }
+}
+
 impl Observed {
     /// The keys that exist.
     pub fn keys(&self) -> Keys {
@@ -144,6 +182,21 @@ impl Observed {
             observed.key.seen().map(|key| (lane.clone(), key.arn.clone()))
         });
         keys.collect()
+    }
+
+    /// Of the keys that we saw ourselves those that somebody needs who cannot: parties and buckets in
+    /// accounts without hands.
+    pub fn keys_to_tell(&self, desired: &Desired, hands: &Hands) -> Keys {
+        let needed = |lane: &DesiredLane| {
+            let mut accounts = lane.holders().map(|it| &it.account).chain([&lane.owner]);
+            accounts.any(|account| hands.in_account(account).is_none())
+        };
+        let lanes = desired.lanes.values().filter(|lane| needed(lane));
+        let key = |lane: &DesiredLane| {
+            let key = self.lanes.get(&lane.name)?.key.seen().filter(|key| !key.is_told())?;
+            Some((lane.name.clone(), key.arn.clone()))
+        };
+        lanes.filter_map(key).collect()
     }
 
     /// Completes the sight of lanes in other people's accounts by key ARNs that their owners
@@ -178,6 +231,9 @@ impl Documents {
             let seen = observed.lanes.get(&lane.name).unwrap_or(&hidden);
             let slot = documents.lanes.entry(lane.name.clone()).or_default();
             match &seen.bucket {
+                _ if seen.waits_for_its_key(lane) => {
+                    assumed.push(format!("bucket and queues of {}, not made yet", lane.title()));
+                }
                 Sight::Hidden => assumed.push(format!("bucket policy of lane {}", lane.name)),
                 sight => slot.bucket_policy = sight.seen().and_then(|bucket| bucket.policy.clone()),
             }
@@ -187,6 +243,27 @@ impl Documents {
                 }
                 Sight::Absent => slot.key = None,
                 _ => assumed.push(format!("key policy of lane {}", lane.name)),
+            }
+        }
+        for (lane, _) in desired.queues() {
+            let slot = documents.queues.entry(lane.name.clone()).or_default();
+            let seen = observed.queues.get(&lane.name).cloned().unwrap_or_default();
+            let policy = |queue: &ObservedQueue| {
+                let policy = queue.attributes.get("Policy").filter(|text| !text.is_empty());
+                policy.cloned().unwrap_or_else(|| NO_STATEMENTS.to_owned())
+            };
+            match (&seen.queue, &seen.dead_letters) {
+                _ if observed
+                    .lanes
+                    .get(&lane.name)
+                    .is_some_and(|it| it.waits_for_its_key(lane)) => {}
+                (Sight::Hidden, _) | (_, Sight::Hidden) => {
+                    assumed.push(format!("queue policies of repository {}", lane.name));
+                }
+                (queue, dead_letters) => {
+                    slot.queue = queue.seen().map(policy);
+                    slot.dead_letters = dead_letters.seen().map(policy);
+                }
             }
         }
         for party in desired.parties.values() {
@@ -207,6 +284,9 @@ impl Documents {
         documents
     }
 }
+
+/// A queue without a policy, which is not the same as no queue: a policy that says nothing of anybody.
+const NO_STATEMENTS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"arn:aws:sqs:::none"}]}"#;
 
 /// Whose a tagged thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

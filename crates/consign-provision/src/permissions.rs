@@ -12,7 +12,7 @@ use consign_model::AccountId;
 pub fn permissions(desired: &Desired, account: &AccountId) -> Option<Document> {
     let lanes: Vec<&DesiredLane> =
         desired.lanes.values().filter(|lane| lane.owner == *account).collect();
-    let keyed = lanes.iter().any(|lane| lane.has_key());
+    let keyed = desired.lanes.values().any(|lane| lane.has_key() && lane.key_owner == *account);
     let mut statements = Vec::new();
     if !lanes.is_empty() {
         statements.push(Statement::allow("Buckets", BUCKETS).on(&buckets(desired, &lanes)));
@@ -25,6 +25,15 @@ pub fn permissions(desired: &Desired, account: &AccountId) -> Option<Document> {
         statements.push(Statement::allow("NewKeys", NEW_KEYS).on(&["*"]));
         statements.push(Statement::allow("Keys", KEYS).on(&[arn("key/*")]));
         statements.push(Statement::allow("KeyNames", KEY_NAMES).on(&[arn("key/*"), aliases]));
+    }
+    let queues = desired.queues().filter(|(lane, _)| lane.owner == *account);
+    let queues: Vec<String> =
+        queues.flat_map(|(_, queue)| [queue.arn(), queue.dead_letters_arn()]).collect();
+    if !queues.is_empty() {
+        let announcing = lanes.iter().filter(|lane| lane.stage.repository().is_some());
+        let announcing: Vec<String> = announcing.map(|lane| lane.bucket_arn()).collect();
+        statements.push(Statement::allow("Queues", QUEUES).on(&queues));
+        statements.push(Statement::allow("Announcements", ANNOUNCEMENTS).on(&announcing));
     }
     let principals = |kind: &dyn Fn(&DesiredParty) -> bool| -> Vec<String> {
         let parties = desired.parties.values().filter(|party| party.account == *account);
@@ -90,6 +99,18 @@ const BUCKETS: &[&str] = &[
     "s3:PutLifecycleConfiguration",
     "s3:ListBucketVersions",
 ];
+
+const QUEUES: &[&str] = &[
+    "sqs:CreateQueue",
+    "sqs:GetQueueUrl",
+    "sqs:GetQueueAttributes",
+    "sqs:SetQueueAttributes",
+    "sqs:ListQueueTags",
+    "sqs:TagQueue",
+    "sqs:DeleteQueue",
+];
+
+const ANNOUNCEMENTS: &[&str] = &["s3:GetBucketNotification", "s3:PutBucketNotification"];
 
 // A key is tagged as it is made.
 const NEW_KEYS: &[&str] = &["kms:CreateKey", "kms:TagResource", "kms:ListKeys", "kms:ListAliases"];

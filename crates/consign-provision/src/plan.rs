@@ -163,6 +163,30 @@ pub enum Action {
         principal: String,
         name: String,
     },
+    CreateQueue {
+        queue: String,
+        attributes: BTreeMap<String, String>,
+    },
+    TagQueue {
+        queue: String,
+        tags: BTreeMap<String, String>,
+    },
+    SetQueueAttributes {
+        queue: String,
+        attributes: BTreeMap<String, String>,
+    },
+    DeleteQueue {
+        queue: String,
+    },
+    PutNotification {
+        bucket: String,
+        id: String,
+        queue_arn: String,
+    },
+    RemoveNotification {
+        bucket: String,
+        id: String,
+    },
     CheckEmpty {
         bucket: String,
     },
@@ -215,10 +239,15 @@ impl Plan {
 impl Step {
     /// Whether it writes a policy.
     pub(crate) fn changes_access(&self) -> bool {
-        use Action::{CreateKey, PutBucketPolicy, PutIdentityPolicy, PutKeyPolicy};
+        use Action::{
+            CreateKey, CreateQueue, PutBucketPolicy, PutIdentityPolicy, PutKeyPolicy,
+            SetQueueAttributes,
+        };
         matches!(
             self.action,
             CreateKey { .. }
+                | CreateQueue { .. }
+                | SetQueueAttributes { .. }
                 | PutBucketPolicy { .. }
                 | PutIdentityPolicy { .. }
                 | PutKeyPolicy { .. }
@@ -237,7 +266,7 @@ impl fmt::Display for Step {
     }
 }
 
-pub(crate) const PLAN_VERSION: u32 = 2;
+pub(crate) const PLAN_VERSION: u32 = 3;
 
 /// The digest of what was seen.
 pub(crate) fn fingerprint(observed: &Observed) -> String {

@@ -138,29 +138,72 @@ impl<'a> Planner<'a> {
         let seen = self.seen(lane);
         if lane.has_key() {
             match &seen.key {
-                Sight::Hidden => {}
+                Sight::Hidden => self.foreign_key(lane),
                 Sight::Absent => self.new_key(lane),
                 Sight::Present(key) => self.existing_key(lane, key)?,
             }
         }
         match &seen.bucket {
             Sight::Hidden => self.foreign_lane(lane),
-            Sight::Absent => self.new_bucket(lane),
-            Sight::Present(bucket) => self.existing_bucket(lane, bucket)?,
+            // Its default encryption and its policy name the key.
+            _ if self.is_key_untold(lane) => {}
+            Sight::Absent => {
+                self.new_bucket(lane);
+                self.queues(lane)?;
+            }
+            Sight::Present(bucket) => {
+                self.existing_bucket(lane, bucket)?;
+                self.queues(lane)?;
+            }
         }
         Ok(())
     }
 
+    /// The key is in another account, and its owner has not said which it is.
+    fn is_key_untold(&self, lane: &DesiredLane) -> bool {
+        lane.has_foreign_key() && self.seen(lane).key == Sight::Hidden
+    }
+
+    fn foreign_key(&mut self, lane: &DesiredLane) {
+        if self.seen(lane).bucket == Sight::Hidden || !lane.has_foreign_key() {
+            return;
+        }
+        let name = format!("key-{}.json", lane.name);
+        let policy = key::policy(lane, Grants::Given).to_pretty_json();
+        let words = format!(
+            "make the key of {} in account {} and tell its ARN; then apply again with `--key {}=ARN`, \
+             which makes bucket and queue",
+            lane.title(),
+            lane.key_owner,
+            lane.name
+        );
+        let documents = BTreeMap::from([(name, policy)]);
+        self.leave(&lane.key_owner_party, &lane.key_owner, words, documents);
+    }
+
     fn foreign_lane(&mut self, lane: &DesiredLane) {
         let all = self.desired.documents(&self.keys);
-        let names = [format!("bucket-{}.json", lane.name), format!("key-{}.json", lane.name)];
+        let mut names = vec![format!("bucket-{}.json", lane.name)];
+        let what = match lane.has_foreign_key() {
+            true => {
+                let queues = ["queue", "dead-letters"];
+                names.extend(queues.map(|queue| format!("{queue}-{}.json", lane.name)));
+                "its queues"
+            }
+            false => {
+                names.push(format!("key-{}.json", lane.name));
+                "its key"
+            }
+        };
         let documents = names.into_iter().filter_map(|name| {
             let text = all.get(&name)?.to_pretty_json();
             Some((name, text))
         });
         let words = format!(
-            "apply lane `{}` in account {}: bucket {} and its key",
-            lane.name, lane.owner, lane.bucket
+            "apply {} in account {}: bucket {} and {what}",
+            lane.title(),
+            lane.owner,
+            lane.bucket
         );
         let documents = documents.collect();
         self.leave(&lane.owner_party, &lane.owner, words, documents);
@@ -175,48 +218,47 @@ impl<'a> Planner<'a> {
             description: lane.key_description(),
             tags: lane.tags(),
         };
-        let words = format!("create a key for lane `{}`, closed", lane.name);
-        self.step(&lane.owner, Change::Create, words, action);
+        let words = format!("create a key for {}, closed", lane.title());
+        self.step(&lane.key_owner, Change::Create, words, action);
         self.alias(lane, stand_in.clone());
-        let words = format!("rotate the key of lane `{}` yearly", lane.name);
-        self.step(&lane.owner, Change::Change, words, Action::EnableRotation { key: stand_in });
+        let words = format!("rotate the key of {} yearly", lane.title());
+        self.step(&lane.key_owner, Change::Change, words, Action::EnableRotation { key: stand_in });
     }
 
     fn alias(&mut self, lane: &DesiredLane, key: KeyArn) {
         let words = format!("name the key {}", lane.key_alias);
         let action = Action::CreateAlias { alias: lane.key_alias.clone(), key };
-        self.step(&lane.owner, Change::Create, words, action);
+        self.step(&lane.key_owner, Change::Create, words, action);
     }
 
     fn existing_key(&mut self, lane: &DesiredLane, key: &ObservedKey) -> Result<(), Error> {
-        // Told by its owner, not seen.
-        if self.seen(lane).bucket == Sight::Hidden {
+        if key.is_told() {
             return Ok(());
         }
         if self.adopts(lane, &key.tags) {
             let words = format!("adopt the key {}", lane.key_alias);
             let action = Action::TagKey { key: key.arn.clone(), tags: lane.tags() };
-            self.step(&lane.owner, Change::Change, words, action);
+            self.step(&lane.key_owner, Change::Change, words, action);
         } else {
             check_ours("key", &lane.key_alias, &key.tags, lane)?;
         }
         if key.state == KeyState::PendingDeletion {
-            let words = format!("cancel the deletion of the key of lane `{}`", lane.name);
+            let words = format!("cancel the deletion of the key of {}", lane.title());
             let action = Action::CancelKeyDeletion { key: key.arn.clone() };
-            self.step(&lane.owner, Change::Change, words, action);
+            self.step(&lane.key_owner, Change::Change, words, action);
         }
         if key.state != KeyState::Enabled {
-            let words = format!("enable the key of lane `{}` again", lane.name);
+            let words = format!("enable the key of {} again", lane.title());
             let action = Action::EnableKey { key: key.arn.clone() };
-            self.step(&lane.owner, Change::Change, words, action);
+            self.step(&lane.key_owner, Change::Change, words, action);
         }
         if !key.has_alias {
             self.alias(lane, key.arn.clone());
         }
         if !key.rotates {
-            let words = format!("rotate the key of lane `{}` yearly", lane.name);
+            let words = format!("rotate the key of {} yearly", lane.title());
             let action = Action::EnableRotation { key: key.arn.clone() };
-            self.step(&lane.owner, Change::Change, words, action);
+            self.step(&lane.key_owner, Change::Change, words, action);
         }
         if key.state == KeyState::Enabled && key.has_alias && key.rotates {
             self.keep(format!("key {}", lane.key_alias));
@@ -309,38 +351,55 @@ impl<'a> Planner<'a> {
 
     fn grants(&mut self, lane: &DesiredLane) {
         let seen = self.seen(lane);
-        if seen.bucket == Sight::Hidden {
+        let bucket_is_ours = seen.bucket != Sight::Hidden && !self.is_key_untold(lane);
+        let key_is_ours = match &seen.key {
+            Sight::Hidden => false,
+            Sight::Absent => lane.has_key(),
+            Sight::Present(key) => !key.is_told(),
+        };
+        if !bucket_is_ours && !key_is_ours {
             return;
         }
         if let Some(missing) = self.missing_role(lane) {
-            let words = format!("open lane `{}`, once {missing} exists", lane.name);
-            self.leave(&lane.owner_party, &lane.owner, words, BTreeMap::new());
+            let words = format!("open {}, once {missing} exists", lane.title());
+            let (party, account) = match bucket_is_ours {
+                true => (&lane.owner_party, &lane.owner),
+                false => (&lane.key_owner_party, &lane.key_owner),
+            };
+            self.leave(party, account, words, BTreeMap::new());
             return;
         }
-        let arn = self.keys.get(&lane.name).cloned();
-        let who = who(lane);
-        let policy = bucket::policy(lane, arn.as_ref(), Grants::Given).to_json();
-        let there = seen.bucket.seen().and_then(|bucket| bucket.policy.as_deref());
+        if bucket_is_ours {
+            self.bucket_grants(lane);
+        }
+        if key_is_ours {
+            self.key_grants(lane);
+        }
+    }
+
+    fn bucket_grants(&mut self, lane: &DesiredLane) {
+        let policy = bucket::policy(lane, self.keys.get(&lane.name), Grants::Given).to_json();
+        let there = self.seen(lane).bucket.seen().and_then(|bucket| bucket.policy.as_deref());
         if there.is_some_and(|there| same_meaning(there, &policy)) {
-            self.keep(format!("bucket policy of lane `{}`", lane.name));
+            self.keep(format!("bucket policy of {}", lane.title()));
         } else {
             let action = Action::PutBucketPolicy { bucket: lane.bucket.to_string(), policy };
-            let words = format!("let {who} on bucket {}", lane.bucket);
+            let words = format!("let {} on bucket {}", who(lane), lane.bucket);
             self.step(&lane.owner, Change::Change, words, action);
         }
-        let Some(arn) = arn else { return };
+    }
+
+    fn key_grants(&mut self, lane: &DesiredLane) {
+        let Some(key) = self.keys.get(&lane.name).cloned() else { return };
         let policy = key::policy(lane, Grants::Given).to_json();
-        let there = seen.key.seen().map(|key| key.policy.as_str());
+        let there = self.seen(lane).key.seen().map(|key| key.policy.as_str());
         if there.is_some_and(|there| same_meaning(there, &policy)) {
-            self.keep(format!("key policy of lane `{}`", lane.name));
+            self.keep(format!("key policy of {}", lane.title()));
         } else {
-            let words = format!("let {who} with the key of lane `{}`, through S3 only", lane.name);
-            self.step(
-                &lane.owner,
-                Change::Change,
-                words,
-                Action::PutKeyPolicy { key: arn, policy },
-            );
+            let (who, lane_title) = (who(lane), lane.title());
+            let words = format!("let {who} with the key of {lane_title}, through S3 only");
+            let action = Action::PutKeyPolicy { key, policy };
+            self.step(&lane.key_owner, Change::Change, words, action);
         }
     }
 

@@ -21,6 +21,7 @@
 pub mod bucket;
 pub mod identity;
 pub mod key;
+pub mod queue;
 pub mod trust;
 
 /// Whether a document lets the lane's parties in.

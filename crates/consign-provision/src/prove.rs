@@ -19,8 +19,8 @@
 use crate::claims::{self, Decided};
 use crate::desired::{Desired, DesiredLane, KeyArn, Keys};
 use crate::error::{Error, ErrorKind};
-use crate::matrix::{Call, Operation, Rule, STRANGER, Subject};
-use crate::policies::{Grants, bucket, key};
+use crate::matrix::{Call, Operation, Rule, STRANGER, Subject, declared_by, rule_words};
+use crate::policies::{Grants, bucket, key, queue};
 use consign_iam::{
     Context, Explanation, Policies, Policy, PolicyKind, Principal, Request, evaluate, explain,
 };
@@ -37,6 +37,8 @@ pub const MODEL: &str = "evaluation model 1";
 pub struct Documents {
     /// Bucket and key policy of each lane.
     pub lanes: BTreeMap<LaneName, LaneDocuments>,
+    /// The queues' policies of each repository.
+    pub queues: BTreeMap<LaneName, QueueDocuments>,
     /// The inline policies of each party's principal.
     pub identities: BTreeMap<PartyName, Vec<String>>,
     /// What could not be looked at and is taken as planned.
@@ -50,6 +52,15 @@ pub struct LaneDocuments {
     pub bucket_policy: Option<String>,
     /// The key, and its policy.
     pub key: Option<(KeyArn, String)>,
+}
+
+/// The policies of a repository's queues; `None` for what is not there.
+#[derive(Clone, Debug, Default)]
+pub struct QueueDocuments {
+    /// The queue's.
+    pub queue: Option<String>,
+    /// That of the queue for what is set aside.
+    pub dead_letters: Option<String>,
 }
 
 impl Documents {
@@ -69,8 +80,16 @@ impl Documents {
             let policy = desired.identity_policy(party, &keys);
             (party.name.clone(), policy.iter().map(|policy| policy.to_json()).collect())
         });
+        let queues = desired.queues().map(|(lane, it)| {
+            let documents = QueueDocuments {
+                queue: Some(queue::policy(it).to_json()),
+                dead_letters: Some(queue::dead_letters_policy(it).to_json()),
+            };
+            (lane.name.clone(), documents)
+        });
         Documents {
             lanes: lanes.collect(),
+            queues: queues.collect(),
             identities: identities.collect(),
             assumed: BTreeSet::new(),
         }
@@ -140,7 +159,7 @@ impl Cell {
     pub fn is_administration(&self, lane: &DesiredLane) -> bool {
         !matches!(
             self.operation.rule(lane),
-            Some(Rule::Writer | Rule::Readers | Rule::Nobody) | None
+            Some(Rule::Writer | Rule::Readers | Rule::Nobody | Rule::Scanner) | None
         )
     }
 }
@@ -321,6 +340,8 @@ pub(crate) struct ParsedLane<'a> {
     pub(crate) bucket: Vec<Policy>,
     pub(crate) key_arn: Option<&'a KeyArn>,
     pub(crate) key: Vec<Policy>,
+    pub(crate) queue: Vec<Policy>,
+    pub(crate) dead_letters: Vec<Policy>,
 }
 
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Everything","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
@@ -338,6 +359,13 @@ impl<'a> Judge<'a> {
                 parsed.key_arn = Some(arn);
                 let what = format!("the key policy of lane `{name}`");
                 parsed.key.push(parse(&what, PolicyKind::Key, text)?);
+            }
+            if let Some(queues) = documents.queues.get(name) {
+                let what = format!("a queue policy of repository `{name}`");
+                let read = |text: &String| parse(&what, PolicyKind::Resource, text);
+                parsed.queue = queues.queue.iter().map(read).collect::<Result<_, _>>()?;
+                parsed.dead_letters =
+                    queues.dead_letters.iter().map(read).collect::<Result<_, _>>()?;
             }
             lanes.insert(name, parsed);
         }
@@ -402,7 +430,7 @@ impl<'a> Judge<'a> {
             call,
             reason,
             rule: rule_words(rule, lane),
-            declared_by: declared_by(rule),
+            declared_by: declared_by(rule, lane),
         }))
     }
 
@@ -417,6 +445,9 @@ impl<'a> Judge<'a> {
         if call.is_kms() && lane.key_arn.is_none() {
             return Ok((false, "denied: the lane has no key".to_owned()));
         }
+        if call.is_sqs() && lane.queue.is_empty() {
+            return Ok((false, "denied: the repository has no queue".to_owned()));
+        }
         let request = request(self.principal(subject)?, call)?;
         let party = match subject {
             Subject::Party { party } => Some(party),
@@ -427,7 +458,11 @@ impl<'a> Judge<'a> {
             false => party.map_or(&[][..], |party| self.identity(party)),
         };
         let decision = evaluate(&request, &policies(identity, lane, call));
-        let of = if call.is_kms() { "key policy" } else { "bucket policy" };
+        let of = match (call.is_kms(), call.is_sqs()) {
+            (true, _) => "key policy",
+            (_, true) => "queue policy",
+            _ => "bucket policy",
+        };
         let reason = decision.explain().replace("resource policy", of);
         Ok((decision.is_allowed(), reason))
     }
@@ -453,6 +488,14 @@ impl<'a> Judge<'a> {
     /// The documents of a lane, or none.
     pub(crate) fn lane(&self, name: &LaneName) -> &ParsedLane<'a> {
         self.lanes.get(name).unwrap_or(&self.nothing)
+    }
+
+    /// The lanes that a party is on, and the key of each.
+    pub(crate) fn lanes_of(&self, party: &PartyName) -> Vec<(&'a DesiredLane, Option<&'a KeyArn>)> {
+        let Some(party) = self.desired.parties.get(party) else { return Vec::new() };
+        let names = party.writes.iter().chain(&party.reads);
+        let lanes = names.filter_map(|name| self.desired.lanes.get(name));
+        lanes.map(|lane| (lane, self.lane(&lane.name).key_arn)).collect()
     }
 
     pub(crate) fn identity(&self, party: &PartyName) -> &[Policy] {
@@ -494,7 +537,11 @@ pub(crate) fn request(principal: Principal, call: &Call) -> Result<Request, Erro
 }
 
 fn policies<'p>(identity: &'p [Policy], lane: &'p ParsedLane<'_>, call: &Call) -> Policies<'p> {
-    let resource = if call.is_kms() { &lane.key } else { &lane.bucket };
+    let resource = match (call.is_kms(), call.is_sqs()) {
+        (true, _) => &lane.key,
+        (_, true) => &lane.queue,
+        _ => &lane.bucket,
+    };
     Policies { identity, resource, ..Policies::default() }
 }
 
@@ -525,7 +572,16 @@ fn declared(rule: Rule, lane: &DesiredLane, subject: &Subject) -> (Access, bool)
         Subject::Administrator { account } | Subject::Root { account } => *account == lane.owner,
         _ => false,
     };
+    let scans = lane.scanner().is_some_and(is_on);
+    let manages_key = match subject {
+        Subject::Administrator { account } | Subject::Root { account } => {
+            *account == lane.key_owner
+        }
+        _ => false,
+    };
     let allowed = match rule {
+        Rule::Scanner => scans,
+        Rule::KeyAdministrators => manages_key,
         Rule::Writer => writes,
         Rule::Readers => reads,
         Rule::Nobody => false,
@@ -533,40 +589,11 @@ fn declared(rule: Rule, lane: &DesiredLane, subject: &Subject) -> (Access, bool)
         Rule::WriterAndAdministrators => writes || administers,
     };
     let declared_only = match rule {
-        Rule::Writer | Rule::Readers | Rule::Nobody => allowed,
+        Rule::Writer | Rule::Readers | Rule::Nobody | Rule::Scanner => allowed,
         Rule::AdministratorsNeverParties => is_party && !writes && !reads,
         // A party in the owner's account whose identity policy allows everything *is* an
         // administrator; the claim is about what consign gives it.
-        Rule::Administrators | Rule::WriterAndAdministrators => is_party,
+        Rule::Administrators | Rule::WriterAndAdministrators | Rule::KeyAdministrators => is_party,
     };
     (if allowed { Access::Allowed } else { Access::Denied }, !declared_only)
-}
-
-/// The word of a lane's table that a rule follows from.
-pub(crate) fn declared_by(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Writer => "from",
-        Rule::Readers => "to",
-        Rule::Nobody => "",
-        Rule::Administrators | Rule::AdministratorsNeverParties | Rule::WriterAndAdministrators => {
-            "owner"
-        }
-    }
-}
-
-pub(crate) fn rule_words(rule: Rule, lane: &DesiredLane) -> String {
-    let at = format!("[lane.{}]", lane.name);
-    let readers: Vec<String> = lane.readers.iter().map(|it| format!("\"{}\"", it.party)).collect();
-    match rule {
-        Rule::Writer => format!("{at} from = \"{}\"", lane.writer.party),
-        Rule::Readers => format!("{at} to = [{}]", readers.join(", ")),
-        Rule::Nobody => format!("{at} is safe by default: nobody may"),
-        Rule::AdministratorsNeverParties | Rule::Administrators => {
-            format!("{at} owner = \"{}\": its administrators alone", lane.owner_party)
-        }
-        Rule::WriterAndAdministrators => format!(
-            "{at} from = \"{}\", owner = \"{}\": the writer and the owner's administrators",
-            lane.writer.party, lane.owner_party
-        ),
-    }
 }

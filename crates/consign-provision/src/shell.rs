@@ -46,6 +46,8 @@ impl Variables {
                 of_lanes.push((lane.to_string(), variable));
             }
         }
+        // The name of one lane may begin with the name of another.
+        of_stand_ins.sort_by_key(|(stand_in, _)| std::cmp::Reverse(stand_in.as_str().len()));
         Variables { of_stand_ins, of_lanes }
     }
 
@@ -154,12 +156,33 @@ fn command(action: &Action, keys: &Variables, desired: &Desired) -> String {
         Action::PutBucketPolicy { bucket, policy } => {
             format!("aws s3api put-bucket-policy --bucket {bucket} \\\n  --policy {}", word(policy))
         }
+        Action::CreateQueue { queue, attributes } => format!(
+            "aws sqs create-queue --queue-name {queue} \\\n  --attributes {} > /dev/null",
+            json(serde_json::json!(attributes))
+        ),
+        Action::TagQueue { queue, tags } => format!(
+            "aws sqs tag-queue --queue-url \"$(aws sqs get-queue-url --queue-name {queue} \\\n  \
+             --query QueueUrl --output text)\" --tags {}",
+            json(serde_json::json!(tags))
+        ),
+        Action::PutNotification { bucket, id, queue_arn } => format!(
+            "aws s3api put-bucket-notification-configuration --bucket {bucket} \\\n  \
+             --notification-configuration {}",
+            json(json!({ "QueueConfigurations": [{
+                "Id": id,
+                "QueueArn": queue_arn,
+                "Events": crate::queues::EVENTS,
+            }] }))
+        ),
         // Changes and removals of what is there: not in a plan for an account without anything.
         Action::PutTrust { .. }
         | Action::CancelKeyDeletion { .. }
         | Action::EnableKey { .. }
         | Action::TagKey { .. }
         | Action::DeleteIdentityPolicy { .. }
+        | Action::SetQueueAttributes { .. }
+        | Action::DeleteQueue { .. }
+        | Action::RemoveNotification { .. }
         | Action::CheckEmpty { .. }
         | Action::DeleteBucket { .. }
         | Action::DeleteAlias { .. }

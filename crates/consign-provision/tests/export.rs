@@ -7,7 +7,7 @@ use consign_model::AccountId;
 use consign_provision::export::{
     Files, Provider, accounts, cloudformation, made_for, policies, terraform,
 };
-use consign_provision::prove::{Documents, LaneDocuments};
+use consign_provision::prove::{Documents, LaneDocuments, QueueDocuments};
 use consign_provision::{Desired, ErrorKind, KeyArn, Keys, prove, same_meaning};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,8 +45,14 @@ fn check_documents(name: &str, desired: &Desired, read: &ReadBack) {
         let policy = read.get(&format!("identity-{party}.json")).cloned();
         (party.clone(), policy.into_iter().collect())
     });
+    let queues = desired.queues().map(|(lane, _)| {
+        let text = |what: &str| read.get(&format!("{what}-{}.json", lane.name)).cloned();
+        let documents = QueueDocuments { queue: text("queue"), dead_letters: text("dead-letters") };
+        (lane.name.clone(), documents)
+    });
     let (lanes, identities) = (lanes.collect(), identities.collect());
-    let documents = Documents { lanes, identities, ..Documents::default() };
+    let documents =
+        Documents { lanes, identities, queues: queues.collect(), ..Documents::default() };
     assert!(prove(desired, &documents).expect(name).holds(), "{name}: the proof holds");
 }
 
@@ -95,6 +101,14 @@ fn documents_of_cloudformation(desired: &Desired, files: &Files) -> ReadBack {
                     let id = within("Lane", "BucketPolicy").expect(id);
                     (format!("bucket-{}", lane_of_id(desired, &id)), &properties["PolicyDocument"])
                 }
+                "AWS::SQS::QueuePolicy" => {
+                    let (start, end) = match id.ends_with("DeadLettersPolicy") {
+                        true => ("dead-letters", "DeadLettersPolicy"),
+                        false => ("queue", "QueuePolicy"),
+                    };
+                    let id = within("Lane", end).expect(id);
+                    (format!("{start}-{}", lane_of_id(desired, &id)), &properties["PolicyDocument"])
+                }
                 "AWS::KMS::Key" => {
                     let id = within("Lane", "Key").expect(id);
                     (format!("key-{}", lane_of_id(desired, &id)), &properties["KeyPolicy"])
@@ -123,6 +137,7 @@ fn documents_of_terraform(desired: &Desired, files: &Files) -> ReadBack {
             let (start, at) = match kind.as_str() {
                 "aws_s3_bucket_policy" => ("bucket", "policy"),
                 "aws_kms_key" => ("key", "policy"),
+                "aws_sqs_queue_policy" => ("queue", "policy"),
                 "aws_iam_user_policy" | "aws_iam_role_policy" => ("identity", "policy"),
                 "aws_iam_role" => ("trust", "assume_role_policy"),
                 _ => continue,
@@ -136,7 +151,13 @@ fn documents_of_terraform(desired: &Desired, files: &Files) -> ReadBack {
                         .replace(&format!("${{var.key_arn_{name}}}"), stand_in.as_str())
                 });
                 let document = document.replace("$${", "${").replace("%%{", "%{");
-                read.insert(format!("{start}-{}.json", name.replace('_', "-")), document);
+                let name = name.replace('_', "-");
+                let file = match (start, name.strip_suffix("-dead-letters")) {
+                    ("queue", Some(name)) => format!("dead-letters-{name}"),
+                    ("queue", None) => format!("queue-{}", name.trim_end_matches("-queue")),
+                    _ => format!("{start}-{name}"),
+                };
+                read.insert(format!("{file}.json"), document);
             }
         }
     }

@@ -60,6 +60,7 @@ fn theirs(folder: &std::path::Path, key_in: &str) -> Documents {
         (lane(lane_name), documents)
     };
     Documents {
+        queues: [].into(),
         lanes: [of("out", "bucket-out", "key-out"), of("in", "bucket-in", key_in)].into(),
         identities: [
             (party("acme"), vec![read("identity-ours")]),

@@ -3,10 +3,9 @@
 //! Start with [`age::seal_all`] and [`age::open_all`] for something that fits in memory,
 //! [`age::SealWriter`] and [`age::OpenReader`] for a stream, and [`age::Sealer`] and
 //! [`age::Opener`] when several threads work on pieces of one file at once. Signatures are in
-//! [`sshsig`]. What opens with Amazon's S3 Encryption Clients is in [`s3ec`].
-//! Everything written here opens with stock tools: `age -d` and
-//! [`sshsig`]; what a sealed thing is, [`sniff`] tells. Everything written here opens with stock tools: `age -d` and
-//! `ssh-keygen -Y verify`; everything they write opens here.
+//! [`sshsig`]; OpenPGP messages in [`openpgp`], what opens with Amazon's S3 Encryption Clients in
+//! [`s3ec`]; what a sealed thing is, [`sniff`] tells. Everything written here opens with stock tools,
+//! and everything they write opens here.
 //!
 //! This crate is synchronous and does no I/O of its own: no network, no files, no threads. It
 //! knows nothing of parties, lanes or manifests. The cryptographic code it calls is aws-lc-rs, and
@@ -21,13 +20,13 @@ pub mod age;
 mod error;
 #[cfg(feature = "openpgp")]
 pub mod openpgp;
-mod primitives;
-pub mod s3ec;
-pub mod shared_secret;
 mod openssh;
 mod primitives;
-pub mod sniff;
+pub mod s3ec;
+#[cfg(feature = "openpgp")]
 pub mod s3s2;
+pub mod shared_secret;
+pub mod sniff;
 pub mod sshsig;
 
 pub use error::{Error, ErrorKind};

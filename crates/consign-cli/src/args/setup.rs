@@ -27,16 +27,18 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  consign init --template two-way\n  \
     consign init --template two-way --name acme-globex --party acme=111111111111 --party globex=222222222222\n  \
-    consign init --template hub --party lab=111111111111 --party clinic-a=222222222222 --party clinic-b=333333333333")]
+    consign init --template hub --party lab=111111111111 --party clinic-a=222222222222 --party clinic-b=333333333333\n  \
+    consign init --template inbox --party acme-lab=111111111111 --party acme=111111111111 --party globex=222222222222")]
 pub(crate) struct InitArgs {
     /// The shape of the exchange
     #[arg(long, value_enum, default_value_t = Template::TwoWay)]
     pub(crate) template: Template,
-    /// Name of the exchange [default: the two parties' names, or the hub's]
+    /// Name of the exchange [default: the two parties' names, the hub's, or publisher and consumer]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// A party and its AWS account; two for two-way; for a hub first the hub, then each partner
-    /// [default: acme and globex; lab, clinic-a and clinic-b]
+    /// A party and its AWS account; two for two-way; for a hub first the hub, then each partner; for
+    /// an inbox the generator, the publisher and the consumer
+    /// [default: acme and globex; lab, clinic-a and clinic-b; acme-lab, acme and globex]
     #[arg(long = "party", value_name = "NAME=ACCOUNT")]
     pub(crate) parties: Vec<String>,
 }
@@ -47,6 +49,9 @@ pub(crate) enum Template {
     TwoWay,
     /// A hub and its partners, a lane each way for every partner, each with a bucket and a key
     Hub,
+    /// A repository that one party's generator fills and cannot read, and an inbox in the account of
+    /// whoever it is for; a publisher copies from the one to the other
+    Inbox,
 }
 
 #[derive(Debug, Subcommand)]

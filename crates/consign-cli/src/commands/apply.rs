@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use consign_provision::claims::Decided;
 use consign_provision::prove::{Access, Cell};
-use consign_provision::{Documents, Plan, Proof, prove};
+use consign_provision::{Documents, Keys, Plan, Proof, prove};
 
 use super::world::World;
 use super::{interrupt, plan};
@@ -39,7 +40,8 @@ pub(crate) async fn carry_out(
         &Documents::planned(&world.desired, &world.observed.keys()),
     )?)?;
     if plan.is_empty() {
-        return report(plan, 0, terminal);
+        let told = world.observed.keys_to_tell(&world.desired, &world.hands);
+        return report(plan, 0, &told, terminal);
     }
     ask(plan, consent, terminal)?;
     let steps = run_plan(plan, world, terminal).await?;
@@ -49,7 +51,7 @@ pub(crate) async fn carry_out(
         true => refuse_unless_it_holds(&proof)?,
         false => refuse_if_wider(&proof)?,
     }
-    report(plan, steps, terminal)
+    report(plan, steps, &after.keys_to_tell(&world.desired, &world.hands), terminal)
 }
 
 /// `--yes` answers for what the file declares anew. That somebody gains access to a lane that is in
@@ -91,30 +93,38 @@ pub(crate) async fn run_plan(
 
 /// An error with the first cells that are not as declared.
 pub(crate) fn refuse_unless_it_holds(proof: &Proof) -> Result<(), CommandError> {
-    refuse(proof, proof.failures().collect())
+    match proof.holds() {
+        true => Ok(()),
+        false => Err(refused(proof, proof.failures().collect(), proof.failed_claims().collect())),
+    }
 }
 
 /// The same while somebody else has still to do his half: what is not possible yet is no failure,
 /// what is possible and should not be is one.
 fn refuse_if_wider(proof: &Proof) -> Result<(), CommandError> {
-    refuse(proof, proof.failures().filter(|cell| cell.actual == Access::Allowed).collect())
+    let cells: Vec<_> = proof.failures().filter(|cell| cell.actual == Access::Allowed).collect();
+    let allowed = |claim: &&Decided| {
+        claim.counterexample.as_ref().is_none_or(|found| found.decision.is_allowed())
+    };
+    let claims: Vec<_> = proof.failed_claims().filter(allowed).collect();
+    match cells.is_empty() && claims.is_empty() && proof.public.is_empty() {
+        true => Ok(()),
+        false => Err(refused(proof, cells, claims)),
+    }
 }
 
-fn refuse(proof: &Proof, failures: Vec<&Cell>) -> Result<(), CommandError> {
-    if failures.is_empty() && proof.public.is_empty() {
-        return Ok(());
-    }
+fn refused(proof: &Proof, cells: Vec<&Cell>, claims: Vec<&Decided>) -> CommandError {
     let mut error = CommandError::new(Kind::Integrity, "the proof failed");
     for lane in &proof.public {
         error = error.hint(format!("the bucket of lane `{lane}` is public"));
     }
-    for cell in failures.into_iter().take(5) {
+    for cell in cells.into_iter().take(5) {
         error = error.hint(cell.to_string());
     }
-    for claim in proof.failed_claims().take(5) {
+    for claim in claims.into_iter().take(5) {
         error = error.hint(claim.to_string());
     }
-    Err(error)
+    error
 }
 
 fn saved(path: &std::path::Path) -> Result<Plan, CommandError> {
@@ -124,10 +134,14 @@ fn saved(path: &std::path::Path) -> Result<Plan, CommandError> {
     serde_json::from_slice(&text).map_err(|e| fault(e.to_string()))
 }
 
-fn report(plan: &Plan, steps: usize, terminal: &Terminal) -> Result<(), CommandError> {
+/// `told` are the keys whose ARNs the others need for their half.
+fn report(plan: &Plan, steps: usize, told: &Keys, terminal: &Terminal) -> Result<(), CommandError> {
+    for (lane, arn) in told {
+        terminal.say(&format!("Tell the others: --key {lane}={arn}"));
+    }
     let value = serde_json::json!({
         "exchange": plan.exchange, "steps_done": steps, "left": plan.left, "proved": true,
-        "complete": plan.left.is_empty(),
+        "complete": plan.left.is_empty(), "keys_to_tell": told,
     });
     let text = match plan.left.is_empty() {
         true => {

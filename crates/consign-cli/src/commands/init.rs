@@ -1,7 +1,8 @@
 //! `consign init`: writes a commented exchange file.
 
 use consign_model::{
-    ExchangeName, Hub, Region, TemplateParty, TwoWay, hub_template, two_way_template,
+    ExchangeName, Hub, Region, SecureInbox, TemplateParty, TwoWay, hub_template, inbox_template,
+    two_way_template,
 };
 
 use crate::args::{InitArgs, Template};
@@ -12,6 +13,8 @@ use crate::terminal::Terminal;
 const TWO_PARTIES: [&str; 2] = ["acme=111111111111", "globex=222222222222"];
 const HUB_PARTIES: [&str; 3] =
     ["lab=111111111111", "clinic-a=222222222222", "clinic-b=333333333333"];
+const INBOX_PARTIES: [&str; 3] =
+    ["acme-lab=111111111111", "acme=111111111111", "globex=222222222222"];
 
 /// Writes the file that `--exchange` names, unless it exists.
 pub(crate) fn run(
@@ -22,6 +25,7 @@ pub(crate) fn run(
     let text = match args.template {
         Template::TwoWay => two_way_template(&two_way(args, settings)?),
         Template::Hub => hub_template(&hub(args, settings)?),
+        Template::Inbox => inbox_template(&inbox(args, settings)?),
     };
     let path = &settings.exchange_file;
     super::files::write_new(path, text.as_bytes(), super::files::PUBLIC).map_err(|e| {
@@ -32,10 +36,13 @@ pub(crate) fn run(
             error
         }
     })?;
-    terminal.say(&format!(
-        "Wrote {}.\nNext: make each party's keys with `consign keys new PARTY`, then `consign plan`.",
-        path.display()
-    ));
+    let next = match args.template {
+        Template::TwoWay | Template::Hub => {
+            "make each party's keys with `consign keys new PARTY`, then `consign plan`"
+        }
+        Template::Inbox => "`consign plan`",
+    };
+    terminal.say(&format!("Wrote {}.\nNext: {next}.", path.display()));
     terminal.result(&serde_json::json!({ "written": path }), &path.display().to_string())
 }
 
@@ -78,6 +85,31 @@ fn hub(args: &InitArgs, settings: &Settings) -> Result<Hub, CommandError> {
         region: region(settings)?,
         hub,
         partners: parties,
+    })
+}
+
+fn inbox(args: &InitArgs, settings: &Settings) -> Result<SecureInbox, CommandError> {
+    let given: Vec<&str> = match args.parties.len() {
+        0 => INBOX_PARTIES.to_vec(),
+        3 => args.parties.iter().map(String::as_str).collect(),
+        n => {
+            return Err(CommandError::usage(format!("a secure inbox has three parties, not {n}"))
+                .hint(
+                    "give --party NAME=ACCOUNT for the generator, the publisher and the consumer",
+                ));
+        }
+    };
+    let parties = given.iter().map(|text| party(text)).collect::<Result<Vec<_>, _>>()?;
+    let [generator, publisher, consumer] = <[_; 3]>::try_from(parties)
+        .map_err(|_| CommandError::usage("a secure inbox has three parties"))?;
+    let default = || format!("{}-{}", publisher.name, consumer.name);
+    let name = args.name.clone().unwrap_or_else(default);
+    Ok(SecureInbox {
+        exchange: ExchangeName::parse(&name)?,
+        region: region(settings)?,
+        generator,
+        publisher,
+        consumer,
     })
 }
 

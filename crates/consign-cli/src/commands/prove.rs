@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::terminal::{Terminal, table};
 
 /// The columns of the short table.
-const COLUMNS: [Operation; 8] = [
+const COLUMNS: [Operation; 12] = [
     Operation::Put,
     Operation::PutMultipart,
     Operation::Get,
@@ -26,6 +26,10 @@ const COLUMNS: [Operation; 8] = [
     Operation::Overwrite,
     Operation::PutOtherKey,
     Operation::PutPlainHttp,
+    Operation::Deliver,
+    Operation::GetReleased,
+    Operation::SendToQueue,
+    Operation::ReceiveFromQueue,
 ];
 
 /// Proves the planned or the deployed documents; fails if a cell is not as declared.
@@ -119,9 +123,13 @@ pub(crate) fn page(proof: &Proof, all: bool) -> String {
 /// The matrix and what it is worth, as a person reads it.
 pub(crate) fn text(proof: &Proof) -> String {
     let mut heading = vec!["LANE".to_owned(), "WHO".to_owned()];
-    heading.extend(COLUMNS.iter().map(ToString::to_string));
+    let columns: Vec<Operation> = COLUMNS
+        .into_iter()
+        .filter(|operation| proof.cells.iter().any(|cell| cell.operation == *operation))
+        .collect();
+    heading.extend(columns.iter().map(ToString::to_string));
     let rows: Vec<Vec<String>> = proof
-        .table(&COLUMNS)
+        .table(&columns)
         .into_iter()
         .map(|row| {
             let marks = row.access.iter().map(|access| match access {

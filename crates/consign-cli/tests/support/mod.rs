@@ -64,6 +64,12 @@ impl Deployment {
         self.folder.path().join(name)
     }
 
+    /// Where the cloud is, for tools that do not take it from the environment.
+    pub(crate) fn endpoint(&self) -> &str {
+        let endpoint = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
+        &endpoint.unwrap().1
+    }
+
     /// Writes a file into the folder.
     pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
@@ -111,8 +117,7 @@ impl Deployment {
 
     /// Kills the cloud and starts it again on the same root and address.
     pub(crate) fn restart_cloud(&mut self) {
-        let endpoint = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
-        let address = endpoint.unwrap().1.trim_start_matches("https://").to_owned();
+        let address = self.endpoint().trim_start_matches("https://").to_owned();
         self.kill_cloud();
         self.start_cloud(&address);
     }

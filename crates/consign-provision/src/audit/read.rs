@@ -19,7 +19,7 @@ pub async fn read(desired: &Desired, hands: &Hands) -> Facts {
             bucket: lane.bucket.to_string(),
             owner: lane.owner.clone(),
         };
-        let key = lane.has_key().then_some(lane);
+        let key = lanes_key(lane, hands).await;
         facts.buckets.push(match hands.in_account(&lane.owner) {
             Some(cloud) => bucket(place, key, cloud).await,
             None => hidden_bucket(place, key),
@@ -66,7 +66,19 @@ struct Place {
     owner: AccountId,
 }
 
-async fn bucket(place: Place, with_key: Option<&DesiredLane>, cloud: &Cloud) -> BucketFacts {
+/// The key of a lane that has one, in whichever account it is.
+async fn lanes_key(lane: &DesiredLane, hands: &Hands) -> Option<KeyFacts> {
+    if !lane.has_key() {
+        return None;
+    }
+    let (alias, owner) = (lane.key_alias.clone(), lane.key_owner.clone());
+    Some(match hands.in_account(&owner) {
+        Some(cloud) => key(alias, owner, true, cloud).await,
+        None => hidden_key(alias, owner),
+    })
+}
+
+async fn bucket(place: Place, key: Option<KeyFacts>, cloud: &Cloud) -> BucketFacts {
     let (s3, name) = (cloud.s3(), place.bucket.as_str());
     let is_owners = s3.is_owned_by(name, place.owner.as_ref()).await;
     let exists = match &is_owners {
@@ -74,10 +86,6 @@ async fn bucket(place: Place, with_key: Option<&DesiredLane>, cloud: &Cloud) -> 
         // Any other answer than "not found" is about a bucket that exists.
         Err(error) if error.http_status().is_none() => Fact::Unknown(error.to_string()),
         _ => Fact::Is(true),
-    };
-    let key = match with_key {
-        Some(lane) => Some(key(lane.key_alias.clone(), lane.owner.clone(), true, cloud).await),
-        None => None,
     };
     let log = Fact::from(s3.get_access_log(name).await);
     let log_target = match log.known() {
@@ -228,7 +236,7 @@ fn no_credentials(account: &AccountId) -> String {
     format!("no credentials for account {account}")
 }
 
-fn hidden_bucket(place: Place, with_key: Option<&DesiredLane>) -> BucketFacts {
+fn hidden_bucket(place: Place, key: Option<KeyFacts>) -> BucketFacts {
     let why = no_credentials(&place.owner);
     BucketFacts {
         exists: Fact::Unknown(why.clone()),
@@ -255,18 +263,23 @@ fn hidden_bucket(place: Place, with_key: Option<&DesiredLane>) -> BucketFacts {
         access_grants: Fact::Unknown(why.clone()),
         malware_plans: Fact::Unknown(why.clone()),
         external_findings: Fact::Unknown(why.clone()),
-        key: with_key.map(|lane| KeyFacts {
-            name: lane.key_alias.clone(),
-            owner: lane.owner.clone(),
-            declared: true,
-            info: Fact::Unknown(why.clone()),
-            policy_names: Fact::Unknown(why.clone()),
-            policy: Fact::Unknown(why.clone()),
-            grants: Fact::Unknown(why.clone()),
-            rotates: Fact::Unknown(why),
-        }),
+        key,
         lane: place.lane,
         bucket: place.bucket,
         owner: place.owner,
+    }
+}
+
+fn hidden_key(name: String, owner: AccountId) -> KeyFacts {
+    let why = no_credentials(&owner);
+    KeyFacts {
+        name,
+        owner,
+        declared: true,
+        info: Fact::Unknown(why.clone()),
+        policy_names: Fact::Unknown(why.clone()),
+        policy: Fact::Unknown(why.clone()),
+        grants: Fact::Unknown(why.clone()),
+        rotates: Fact::Unknown(why),
     }
 }

@@ -1,5 +1,7 @@
 //! The claims about one lane, from what the exchange file says of it.
 
+mod inbox;
+
 use super::{Or, Stated};
 use crate::desired::{DesiredLane, Holder, KeyArn};
 use crate::error::Error;
@@ -14,6 +16,7 @@ use std::collections::BTreeSet;
 /// What the claims about one lane are made of.
 pub(super) struct Lane<'a> {
     lane: &'a DesiredLane,
+    judge: &'a Judge<'a>,
     documents: &'a ParsedLane<'a>,
     writer: Party<'a>,
     readers: Vec<Party<'a>>,
@@ -72,9 +75,6 @@ const DELETES: [&str; 3] =
 /// What the root user of the owner's account can do whatever the bucket policy says, so that nobody
 /// locks himself out for good.
 const MENDING: [&str; 3] = ["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"];
-const WRITER: [&str; 3] =
-    ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
-const READER: [&str; 3] = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"];
 const KEY_USES: [&str; 10] = [
     "kms:Decrypt",
     "kms:Encrypt",
@@ -114,10 +114,11 @@ fn numbers(from: Option<&str>, to: Option<&str>) -> Domain {
 }
 
 impl<'a> Lane<'a> {
-    pub(super) fn new(lane: &'a DesiredLane, judge: &'a Judge<'_>) -> Result<Lane<'a>, Error> {
+    pub(super) fn new(lane: &'a DesiredLane, judge: &'a Judge<'a>) -> Result<Lane<'a>, Error> {
         let readers = lane.readers.iter().map(|reader| Party::new(reader, judge));
         Ok(Lane {
             lane,
+            judge,
             documents: judge.lane(&lane.name),
             writer: Party::new(&lane.writer, judge)?,
             readers: readers.collect::<Result<_, _>>()?,
@@ -133,6 +134,7 @@ impl<'a> Lane<'a> {
             claims.extend(self.key_limits());
             claims.extend(self.key_purpose());
         }
+        claims.extend(self.stage());
         claims
     }
 
@@ -163,7 +165,7 @@ impl<'a> Lane<'a> {
             objects(self.never(
                 "nobody changes tags or keys of objects",
                 Rule::Nobody,
-                self.accounts(&[]),
+                self.accounts(&self.tagger()),
                 &CHANGES,
             )),
             self.never(
@@ -206,7 +208,7 @@ impl<'a> Lane<'a> {
                 &["s3:*"],
             );
             claim.actions = Set::of(["s3:*"]).but(own);
-            claim.world.identity = self.own_or_anything(party);
+            claim.world.identity = Lane::own_or_anything(party, &self.lane.owner);
             claims.push(claim);
         }
         claims
@@ -214,8 +216,8 @@ impl<'a> Lane<'a> {
 
     /// Within the owner's account whoever is allowed everything *is* an administrator, so there it
     /// matters what the party has been given; in another account nothing it is given may help.
-    fn own_or_anything(&self, party: &Party<'a>) -> Identity<'a> {
-        match party.holder.account == self.lane.owner {
+    fn own_or_anything(party: &Party<'a>, owner: &AccountId) -> Identity<'a> {
+        match party.holder.account == *owner {
             true => Identity::Given(party.identity),
             false => Identity::Anything,
         }
@@ -241,7 +243,7 @@ impl<'a> Lane<'a> {
         claims.extend(self.encryption());
         if self.lane.write_once {
             let mut overwrite = self.puts("nothing in a consignment is overwritten");
-            overwrite.resource = Set::of([self.lane.every_consignment_object().as_str()]);
+            overwrite.resource = Set::of([self.lane.write_once_objects().as_str()]);
             overwrite.context = vec![(CREATION, is("true")), (IF_NONE_MATCH, Domain::Absent)];
             claims.push(overwrite);
         }
@@ -290,6 +292,7 @@ impl<'a> Lane<'a> {
         gets.actions = Set::of(["s3:GetObject", "s3:GetObjectVersion"]);
         gets.resource = objects.clone();
         gets.context = context.clone();
+        gets.context.extend(self.released());
         let mut lists = self.readers_claim("the readers list");
         lists.actions = Set::of(["s3:ListBucket"]);
         lists.resource = Set::of([self.lane.bucket_arn().as_str()]);
@@ -346,7 +349,7 @@ impl<'a> Lane<'a> {
                 &[],
             );
             more.actions = Set::of(["kms:*"]).but(own);
-            more.world.identity = self.own_or_anything(party);
+            more.world.identity = Lane::own_or_anything(party, &self.lane.key_owner);
             let mut uses = self.on_key(
                 "a party uses the key for nothing else",
                 Rule::Nobody,
@@ -392,10 +395,14 @@ impl<'a> Lane<'a> {
             ];
             claims.push(claim);
         }
-        let administrators = vec![self.account(&self.lane.owner, &self.lane.party_arns())];
+        let administrators = vec![self.account(&self.lane.key_owner, &self.lane.party_arns())];
+        let rule = match self.lane.has_foreign_key() {
+            true => Rule::KeyAdministrators,
+            false => Rule::Administrators,
+        };
         let mut manage = self.on_key(
             "the owner's administrators keep the key",
-            Rule::Administrators,
+            rule,
             administrators,
             &["kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"],
         );
@@ -463,6 +470,7 @@ impl<'a> Lane<'a> {
         Stated {
             world: World { resource: &self.documents.key, ..World::default() },
             resource: Set::of([key]),
+            owner: &self.lane.key_owner,
             ..self.never(claim, rule, callers, actions)
         }
     }
@@ -485,8 +493,14 @@ impl<'a> Lane<'a> {
 
     fn calls_of(&self, party: &Party<'_>) -> Vec<&'static str> {
         let mut calls = Vec::new();
-        calls.extend(self.is_writer(party).then_some(WRITER).into_iter().flatten());
-        calls.extend(self.is_reader(party).then_some(READER).into_iter().flatten());
+        if self.is_writer(party) {
+            calls.extend(self.lane.writer_calls());
+        }
+        if self.is_reader(party) {
+            calls.extend(self.lane.reader_calls());
+            calls.push("s3:ListBucket");
+        }
+        calls.extend(self.scanner_calls_of(party));
         calls
     }
 
@@ -501,7 +515,8 @@ impl<'a> Lane<'a> {
 
     /// Everybody of the accounts on the lane but these, account by account.
     fn accounts(&self, but: &[&str]) -> Vec<(String, Callers)> {
-        let accounts: BTreeSet<&AccountId> = std::iter::once(&self.lane.owner)
+        let accounts: BTreeSet<&AccountId> = [&self.lane.owner, &self.lane.key_owner]
+            .into_iter()
             .chain(self.parties().map(|party| &party.holder.account))
             .collect();
         accounts.into_iter().map(|account| self.account(account, but)).collect()
@@ -520,7 +535,8 @@ impl<'a> Lane<'a> {
 
     /// Everybody without an account on the lane.
     fn outside(&self) -> Vec<(String, Callers)> {
-        let accounts: BTreeSet<String> = std::iter::once(&self.lane.owner)
+        let accounts: BTreeSet<String> = [&self.lane.owner, &self.lane.key_owner]
+            .into_iter()
             .chain(self.parties().map(|party| &party.holder.account))
             .map(ToString::to_string)
             .collect();

@@ -25,7 +25,7 @@ pub use readings::{Reading, readings};
 
 use crate::desired::{Desired, DesiredLane, KeyArn};
 use crate::error::{Error, ErrorKind};
-use crate::prove::{Documents, LaneDocuments};
+use crate::prove::{Documents, LaneDocuments, QueueDocuments};
 use consign_iam::Policy;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,7 +162,8 @@ impl Folder {
 
     /// The documents as those of an exchange: bucket policies by bucket, key policies by the lane of
     /// their bucket (or by file name, `key-LANE.json`), identity policies by principal (or by file
-    /// name, `identity-PARTY.json`). What the folder lacks is lacking in the answer.
+    /// name, `identity-PARTY.json`), queue policies by file name (`queue-REPOSITORY.json`,
+    /// `dead-letters-REPOSITORY.json`). What the folder lacks is lacking in the answer.
     ///
     /// # Errors
     /// [`ErrorKind::Document`] for a text that is no policy document.
@@ -172,7 +173,14 @@ impl Folder {
         hints: &Hints,
     ) -> Result<Documents, Error> {
         let mut documents = Documents::default();
-        let files = read::read(texts)?;
+        let mut texts = texts.clone();
+        for (lane, _) in desired.queues() {
+            let mut take = |what: &str| texts.remove(&format!("{what}-{}.json", lane.name));
+            let queues =
+                QueueDocuments { queue: take("queue"), dead_letters: take("dead-letters") };
+            documents.queues.insert(lane.name.clone(), queues);
+        }
+        let files = read::read(&texts)?;
         let mut used = BTreeSet::new();
         for lane in desired.lanes.values() {
             let found = tie::lane_files(lane, &files, hints);

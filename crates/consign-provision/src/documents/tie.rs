@@ -9,6 +9,7 @@ use super::written::{account_of, bucket_of, is_account, is_key_arn, last_name};
 use super::{Bucket, Folder, Hints, Key};
 use crate::desired::{DesiredLane, DesiredParty, Holder, KeyArn};
 use crate::error::{Error, ErrorKind};
+use crate::stage::Stage;
 use consign_iam::{Policy, PolicyKind};
 use consign_model::{AccountId, AtRest, BucketName, ExchangeName, LaneName, PartyName, Region};
 use std::collections::{BTreeMap, BTreeSet};
@@ -532,6 +533,8 @@ fn lane(
         region: Region::parse(region).map_err(fault)?,
         owner: owner.clone(),
         owner_party: party.clone(),
+        key_owner: owner.clone(),
+        key_owner_party: party.clone(),
         bucket: BucketName::parse(name).map_err(fault)?,
         prefix: prefix.to_owned(),
         at_rest,
@@ -542,6 +545,7 @@ fn lane(
         writer: Holder { party, account: owner, arn: String::new() },
         readers: Vec::new(),
         key_alias: String::new(),
+        stage: Stage::Direct,
     })
 }
 

@@ -6,7 +6,7 @@
 //! appear when all of their parameters are given, because two accounts wait for each other:
 //! one for the other's user, the other for the one's key.
 
-use super::{Files, Marker, Part, pretty, told};
+use super::{Files, Marker, Part, QueueParts, pretty, queues_of, told};
 use crate::desired::{Desired, DesiredLane, DesiredParty, KEY_DELETION_DAYS, Keys};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
@@ -14,6 +14,8 @@ use crate::keys_told::key_arn_prefix;
 use crate::observe::LIFECYCLE_RULE;
 use crate::planner::{encryption, lifecycle};
 use crate::policies::{Grants, bucket, key, letters_and_digits};
+use crate::queues::EVENTS;
+use crate::stage::DesiredQueue;
 use consign_model::AccountId;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -51,7 +53,10 @@ fn template(part: &Part<'_>) -> Result<String, Error> {
         template.parameter(part, lane);
     }
     for lane in part.lanes() {
-        template.lane(part, lane)?;
+        template.bucket(part, lane)?;
+    }
+    for lane in part.keys() {
+        template.key(part, lane)?;
     }
     for party in part.parties() {
         template.party(part, party)?;
@@ -209,25 +214,64 @@ impl Template {
         let name = key_arn_name(lane);
         let parameter = json!({
             "Type": "String",
-            "Description": format!("ARN of the key of lane {}; empty until it is known", lane.name),
+            "Description": format!(
+                "ARN of the key of {} {}; empty until it is known", lane.stage.word(), lane.name
+            ),
             "Default": told(part.told, lane).unwrap_or_default(),
             "AllowedPattern": format!("^$|^{}[0-9A-Za-z-]+$", key_arn_prefix(lane)),
         });
         self.parameters.insert(name, parameter);
     }
 
-    fn lane(&mut self, part: &Part<'_>, lane: &DesiredLane) -> Result<(), Error> {
+    fn bucket(&mut self, part: &Part<'_>, lane: &DesiredLane) -> Result<(), Error> {
         let id = lane_id(lane);
         let stand_in = part.stand_ins.get(&lane.name);
-        let principals = || part.principals_of(lane).into_iter().map(principal_id);
+        let principals = part.principals_of(lane).into_iter().map(principal_id);
+        let known = self.key_known(lane);
         let reference = json!({ "Ref": format!("{id}Bucket") });
         let policy = bucket::policy(lane, stand_in, Grants::Given);
-        let guarded = Resource::new("AWS::S3::BucketPolicy", json!({ "Bucket": reference }));
-        let guarded = guarded.document("PolicyDocument", policy).after(principals()).retained();
+        let guarded = Resource::new("AWS::S3::BucketPolicy", json!({ "Bucket": reference }))
+            .document("PolicyDocument", policy)
+            .after(principals)
+            .only_if(known.clone())
+            .retained();
         self.add(format!("{id}BucketPolicy"), guarded)?;
-        let settings = bucket_settings(part, lane);
-        self.add(format!("{id}Bucket"), Resource::new("AWS::S3::Bucket", settings).retained())?;
-        let Some(stand_in) = stand_in else { return Ok(()) };
+        let mut settings = bucket_settings(part, lane);
+        let mut before = None;
+        if let Some(stage) = lane.stage.repository() {
+            self.queues(lane, &stage.queue)?;
+            // S3 tries the queue when it is told of it.
+            before = Some(format!("{id}QueuePolicy"));
+            settings["NotificationConfiguration"] = json!({ "QueueConfigurations": [{
+                "Event": EVENTS[0],
+                "Queue": stage.queue.arn(),
+            }] });
+        }
+        let bucket = Resource::new("AWS::S3::Bucket", settings).after(before).only_if(known);
+        self.add(format!("{id}Bucket"), bucket.retained())
+    }
+
+    fn queues(&mut self, lane: &DesiredLane, queue: &DesiredQueue) -> Result<(), Error> {
+        let id = lane_id(lane);
+        for QueueParts { what, name, settings, policy } in queues_of(queue) {
+            let mut settings = json!(settings);
+            settings["QueueName"] = name.into();
+            settings["Tags"] = tags(lane.tags()).into();
+            // One names the other by its ARN alone.
+            let before = (what == "Queue").then(|| format!("{id}DeadLetters"));
+            let resource = Resource::new("AWS::SQS::Queue", settings).after(before);
+            self.add(format!("{id}{what}"), resource)?;
+            let url = json!({ "Queues": [{ "Ref": format!("{id}{what}") }] });
+            let guard = Resource::new("AWS::SQS::QueuePolicy", url);
+            self.add(format!("{id}{what}Policy"), guard.document("PolicyDocument", policy))?;
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, part: &Part<'_>, lane: &DesiredLane) -> Result<(), Error> {
+        let id = lane_id(lane);
+        let principals = part.principals_of(lane).into_iter().map(principal_id);
+        let Some(stand_in) = part.stand_ins.get(&lane.name) else { return Ok(()) };
         let settings = json!({
             "Description": lane.key_description(),
             "EnableKeyRotation": true,
@@ -236,18 +280,25 @@ impl Template {
         });
         let policy = key::policy(lane, Grants::Given);
         let resource = Resource::new("AWS::KMS::Key", settings).document("KeyPolicy", policy);
-        self.add(format!("{id}Key"), resource.after(principals()).retained())?;
+        self.add(format!("{id}Key"), resource.after(principals).retained())?;
         let alias = json!({
             "AliasName": lane.key_alias,
             "TargetKeyId": { "Ref": format!("{id}Key") },
         });
         self.add(format!("{id}KeyAlias"), Resource::new("AWS::KMS::Alias", alias))?;
         let output = json!({
-            "Description": format!("ARN of the key of lane {}", lane.name),
+            "Description": format!("ARN of the key of {} {}", lane.stage.word(), lane.name),
             "Value": stand_in.as_str(),
         });
         self.outputs.insert(key_arn_name(lane), output);
         Ok(())
+    }
+
+    /// The name of the condition that the key of another account is given, which the bucket needs.
+    fn key_known(&mut self, lane: &DesiredLane) -> Option<String> {
+        let name = lane.has_foreign_key().then(|| format!("{}KeyKnown", lane_id(lane)))?;
+        self.conditions.insert(name.clone(), is_given(lane));
+        Some(name)
     }
 
     fn party(&mut self, part: &Part<'_>, party: &DesiredParty) -> Result<(), Error> {
@@ -277,12 +328,16 @@ impl Template {
 
     /// The name of the condition that the keys of all these lanes are given.
     fn keys_known(&mut self, lanes: &[&DesiredLane], party: &DesiredParty) -> Option<String> {
-        let known = |lane: &&DesiredLane| json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": key_arn_name(lane) }, ""] }] });
-        let all = all_of(lanes.iter().map(known).collect())?;
+        let all = all_of(lanes.iter().map(|lane| is_given(lane)).collect())?;
         let name = format!("Party{}KeysKnown", letters_and_digits(party.name.as_ref()));
         self.conditions.insert(name.clone(), all);
         Some(name)
     }
+}
+
+/// Whether the parameter for the lane's key is given.
+fn is_given(lane: &DesiredLane) -> Value {
+    json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": key_arn_name(lane) }, ""] }] })
 }
 
 /// A party's role, if the exchange file says who may assume it, or its user.

@@ -23,6 +23,7 @@ use crate::desired::{Desired, DesiredLane, DesiredParty, KeyArn, Keys};
 use crate::error::Error;
 use crate::keys_told::check_told;
 use crate::plan::hex;
+use crate::stage::DesiredQueue;
 use crate::trust_order::Trust;
 use consign_model::{AccountId, LaneName};
 use serde::Serialize;
@@ -95,7 +96,7 @@ impl<'a> Part<'a> {
     fn needs_anything(&self) -> bool {
         let needed =
             |party: &DesiredParty| party.can_be_made() || self.lanes_of(party).next().is_some();
-        self.lanes().next().is_some() || self.parties().any(needed)
+        self.lanes().next().is_some() || self.keys().next().is_some() || self.parties().any(needed)
     }
 
     /// The name that the part's file or folder has.
@@ -103,7 +104,13 @@ impl<'a> Part<'a> {
         format!("{}-{}", self.desired.exchange, self.account)
     }
 
-    /// The lanes whose bucket and key are in this account.
+    /// The lanes whose key is in this account.
+    fn keys(&self) -> impl Iterator<Item = &'a DesiredLane> {
+        let own = |lane: &&DesiredLane| lane.has_key() && lane.key_owner == self.account;
+        self.desired.lanes.values().filter(own)
+    }
+
+    /// The lanes whose bucket is in this account.
     fn lanes(&self) -> impl Iterator<Item = &'a DesiredLane> {
         self.desired.lanes.values().filter(|lane| lane.owner == self.account)
     }
@@ -143,13 +150,14 @@ impl<'a> Part<'a> {
 
     /// Of these, the lanes whose key is in another account.
     fn foreign_keys_of(&self, party: &DesiredParty) -> Vec<&'a DesiredLane> {
-        let foreign = |lane: &&DesiredLane| lane.has_key() && lane.owner != self.account;
+        let foreign = |lane: &&DesiredLane| lane.has_key() && lane.key_owner != self.account;
         self.lanes_of(party).filter(foreign).collect()
     }
 
     /// The lanes of other accounts whose keys some policy of this account names.
     fn foreign_keys(&self) -> BTreeMap<&'a LaneName, &'a DesiredLane> {
-        let lanes = self.parties().flat_map(|party| self.foreign_keys_of(party));
+        let of_parties = self.parties().flat_map(|party| self.foreign_keys_of(party));
+        let lanes = of_parties.chain(self.lanes().filter(|lane| lane.has_foreign_key()));
         lanes.map(|lane| (&lane.name, lane)).collect()
     }
 
@@ -162,15 +170,14 @@ impl<'a> Part<'a> {
     ) -> String {
         self.stand_ins.iter().fold(text.to_owned(), |text, (lane, stand_in)| {
             let Some(lane) = self.desired.lanes.get(lane) else { return text };
-            let reference = reference(lane, lane.owner == self.account);
+            let reference = reference(lane, lane.key_owner == self.account);
             text.replace(&format!("\"{stand_in}\""), &reference)
         })
     }
 
     /// What must be there before, because nothing here can make it.
     fn notes(&self) -> Vec<String> {
-        let holders =
-            self.lanes().flat_map(|lane| std::iter::once(&lane.writer).chain(&lane.readers));
+        let holders = self.lanes().chain(self.keys()).flat_map(DesiredLane::holders);
         let foreign = holders.filter(|holder| holder.account != self.account);
         let own: BTreeSet<&str> = self.parties().map(|party| party.arn.as_str()).collect();
         // An account's root is always there.
@@ -193,13 +200,51 @@ impl<'a> Part<'a> {
         }));
         notes.extend(self.foreign_keys().values().map(|lane| {
             format!(
-                "Lane {} belongs to party {}, who knows the ARN of its key. Policies that name \
-                 it are made once it is given.",
-                lane.name, lane.owner_party
+                "The key of {} belongs to party {}, who knows its ARN. What names it is made once it \
+                 is given.",
+                lane.title(),
+                lane.key_owner_party
             )
         }));
         notes
     }
+}
+
+/// The attributes of a queue but its policy, numbers as numbers and documents as documents.
+fn queue_settings(attributes: BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    let settings = attributes.into_iter().filter(|(name, _)| name != "Policy");
+    settings
+        .map(|(name, text)| {
+            let value = serde_json::from_str(&text).unwrap_or_else(|_| text.clone().into());
+            (name, value)
+        })
+        .collect()
+}
+
+/// Both queues of a repository: what templates add to its name, the queue's own name, its attributes,
+/// and its policy. The one that the other names comes first.
+fn queues_of(queue: &DesiredQueue) -> [QueueParts<'_>; 2] {
+    [
+        QueueParts {
+            what: "DeadLetters",
+            name: &queue.dead_letters,
+            settings: queue_settings(queue.dead_letters_attributes()),
+            policy: crate::policies::queue::dead_letters_policy(queue),
+        },
+        QueueParts {
+            what: "Queue",
+            name: &queue.name,
+            settings: queue_settings(queue.attributes()),
+            policy: crate::policies::queue::policy(queue),
+        },
+    ]
+}
+
+struct QueueParts<'a> {
+    what: &'static str,
+    name: &'a str,
+    settings: BTreeMap<String, Value>,
+    policy: crate::Document,
 }
 
 /// A told key's ARN, if it was told.

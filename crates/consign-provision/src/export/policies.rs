@@ -25,6 +25,8 @@ enum Entry {
     Key { account: AccountId, lane: LaneName, alias: String, key: String },
     #[serde(rename = "identity-policy")]
     Identity { account: AccountId, party: PartyName, principal: String, policy_name: String },
+    #[serde(rename = "queue-policy")]
+    Queue { account: AccountId, repository: LaneName, queue: String },
     #[serde(rename = "trust-policy")]
     Trust { account: AccountId, party: PartyName, principal: String },
 }
@@ -35,13 +37,15 @@ impl Entry {
             Entry::Bucket { account, .. }
             | Entry::Key { account, .. }
             | Entry::Identity { account, .. }
+            | Entry::Queue { account, .. }
             | Entry::Trust { account, .. } => account,
         }
     }
 }
 
 /// A document per bucket, key and party (`bucket-LANE.json`, `key-LANE.json`,
-/// `identity-PARTY.json`, `trust-PARTY.json`) and an index. A key that is not among `keys` appears under its stand-in,
+/// `identity-PARTY.json`, `trust-PARTY.json`, for a repository `queue-NAME.json` and
+/// `dead-letters-NAME.json`) and an index. A key that is not among `keys` appears under its stand-in,
 /// which says `to-be-created-for-LANE`.
 ///
 /// # Errors
@@ -69,11 +73,20 @@ fn entries(desired: &Desired, keys: &Keys) -> BTreeMap<String, Entry> {
         let (account, name) = (lane.owner.clone(), lane.name.clone());
         if let Some(key) = keys.get(&name) {
             let (alias, key) = (lane.key_alias.clone(), key.to_string());
-            let entry = Entry::Key { account: account.clone(), lane: name.clone(), alias, key };
+            let account = lane.key_owner.clone();
+            let entry = Entry::Key { account, lane: name.clone(), alias, key };
             entries.insert(format!("key-{name}.json"), entry);
         }
         let entry = Entry::Bucket { account, lane: name, bucket: lane.bucket.clone() };
         entries.insert(format!("bucket-{}.json", lane.name), entry);
+    }
+    for (lane, queue) in desired.queues() {
+        let both = [("queue", &queue.name), ("dead-letters", &queue.dead_letters)];
+        for (what, queue) in both {
+            let (account, repository) = (lane.owner.clone(), lane.name.clone());
+            let entry = Entry::Queue { account, repository, queue: queue.clone() };
+            entries.insert(format!("{what}-{}.json", lane.name), entry);
+        }
     }
     for party in desired.parties.values() {
         let (account, name) = (party.account.clone(), party.name.clone());

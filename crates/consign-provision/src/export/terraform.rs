@@ -5,7 +5,7 @@
 //! given. Every string of that syntax is a template, so `${` and `%{` of a policy are doubled
 //! before references are put in.
 
-use super::{Files, Marker, Part, pretty, told};
+use super::{Files, Marker, Part, QueueParts, pretty, queues_of, told};
 use crate::desired::{Desired, DesiredLane, DesiredParty, KEY_DELETION_DAYS, Keys};
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
@@ -13,6 +13,8 @@ use crate::keys_told::key_arn_prefix;
 use crate::observe::LIFECYCLE_RULE;
 use crate::planner::{encryption, lifecycle};
 use crate::policies::{Grants, bucket, key};
+use crate::queues::{EVENTS, notification_id};
+use crate::stage::DesiredQueue;
 use consign_model::{AccountId, AtRest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -84,6 +86,8 @@ impl<'p, 'a> Module<'p, 'a> {
         for lane in part.lanes() {
             check_provider(provider, lane)?;
             module.bucket(lane);
+        }
+        for lane in part.keys() {
             module.key(lane);
         }
         for party in part.parties() {
@@ -136,7 +140,9 @@ impl<'p, 'a> Module<'p, 'a> {
         let prefix = key_arn_prefix(lane);
         let variable = json!({
             "type": "string",
-            "description": format!("ARN of the key of lane {}; null until it is known", lane.name),
+            "description": format!(
+                "ARN of the key of {} {}; null until it is known", lane.stage.word(), lane.name
+            ),
             "default": told(self.part.told, lane),
             "validation": {
                 "condition": format!(
@@ -150,7 +156,20 @@ impl<'p, 'a> Module<'p, 'a> {
 
     fn bucket(&mut self, lane: &DesiredLane) {
         let name = snake(lane.name.as_ref());
-        let id = format!("${{aws_s3_bucket.{name}.id}}");
+        // Not made before its key is known, which is another account's.
+        let once_known = lane
+            .has_foreign_key()
+            .then(|| format!("${{var.{} == null ? 0 : 1}}", key_variable(lane)));
+        let id = match once_known {
+            Some(_) => format!("${{one(aws_s3_bucket.{name}[*].id)}}"),
+            None => format!("${{aws_s3_bucket.{name}.id}}"),
+        };
+        let add = |module: &mut Self, kind, mut resource: Value| {
+            if let Some(count) = &once_known {
+                resource["count"] = count.as_str().into();
+            }
+            module.add(kind, &name, resource);
+        };
         let mut bucket = json!({
             "bucket": lane.bucket,
             "tags": lane.tags(),
@@ -158,7 +177,7 @@ impl<'p, 'a> Module<'p, 'a> {
         if lane.account_regional() {
             bucket["bucket_namespace"] = "account-regional".into();
         }
-        self.add("aws_s3_bucket", &name, bucket);
+        add(self, "aws_s3_bucket", bucket);
         let block = json!({
             "bucket": id,
             "block_public_acls": true,
@@ -166,33 +185,78 @@ impl<'p, 'a> Module<'p, 'a> {
             "ignore_public_acls": true,
             "restrict_public_buckets": true,
         });
-        self.add("aws_s3_bucket_public_access_block", &name, block);
+        add(self, "aws_s3_bucket_public_access_block", block);
         let rule = json!({ "object_ownership": "BucketOwnerEnforced" });
         let ownership = json!({ "bucket": id, "rule": rule });
-        self.add("aws_s3_bucket_ownership_controls", &name, ownership);
+        add(self, "aws_s3_bucket_ownership_controls", ownership);
         let rule = json!({ "bucket": id, "rule": self.encryption_rule(lane) });
-        self.add("aws_s3_bucket_server_side_encryption_configuration", &name, rule);
+        add(self, "aws_s3_bucket_server_side_encryption_configuration", rule);
         let versioning =
             json!({ "bucket": id, "versioning_configuration": { "status": "Enabled" } });
-        self.add("aws_s3_bucket_versioning", &name, versioning);
+        add(self, "aws_s3_bucket_versioning", versioning);
         let expiry = json!({
             "bucket": id,
             "rule": lifecycle_rule(lane),
         });
         let expiry = after(expiry, vec![format!("aws_s3_bucket_versioning.{name}")]);
-        self.add("aws_s3_bucket_lifecycle_configuration", &name, expiry);
+        add(self, "aws_s3_bucket_lifecycle_configuration", expiry);
         let policy = bucket::policy(lane, self.part.stand_ins.get(&lane.name), Grants::Given);
         let policy = json!({ "bucket": id, "policy": self.policy(&policy) });
         let mut before = vec![format!("aws_s3_bucket_public_access_block.{name}")];
         before.extend(self.principals_of(lane));
-        self.add("aws_s3_bucket_policy", &name, after(policy, before));
+        add(self, "aws_s3_bucket_policy", after(policy, before));
+        if let Some(stage) = lane.stage.repository() {
+            self.queues(lane, &stage.queue);
+            let told = json!({
+                "bucket": id,
+                "queue": {
+                    "id": notification_id(lane),
+                    "queue_arn": stage.queue.arn(),
+                    "events": EVENTS,
+                },
+            });
+            // S3 tries the queue when it is told of it.
+            let before = vec![format!("aws_sqs_queue_policy.{name}_queue")];
+            add(self, "aws_s3_bucket_notification", after(told, before));
+        }
+    }
+
+    fn queues(&mut self, lane: &DesiredLane, queue: &DesiredQueue) {
+        for QueueParts { what, name, settings, policy } in queues_of(queue) {
+            let lane_name = snake(lane.name.as_ref());
+            let (ours, url) = match what {
+                "Queue" => (format!("{lane_name}_queue"), "queue"),
+                _ => (format!("{lane_name}_dead_letters"), "dead_letters"),
+            };
+            let url = format!("${{aws_sqs_queue.{lane_name}_{url}.url}}");
+            let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
+            let mut made = json!({
+                "name": name,
+                "sqs_managed_sse_enabled": true,
+                "message_retention_seconds": setting("MessageRetentionPeriod"),
+                "tags": lane.tags(),
+            });
+            if what == "Queue" {
+                made["visibility_timeout_seconds"] = setting("VisibilityTimeout");
+                made["receive_wait_time_seconds"] = setting("ReceiveMessageWaitTimeSeconds");
+                made["redrive_policy"] = setting("RedrivePolicy").to_string().into();
+                let before = vec![format!("aws_sqs_queue.{lane_name}_dead_letters")];
+                made = after(made, before);
+            } else {
+                made["redrive_allow_policy"] = setting("RedriveAllowPolicy").to_string().into();
+            }
+            self.add("aws_sqs_queue", &ours, made);
+            let guard = json!({ "queue_url": url, "policy": self.policy(&policy) });
+            self.add("aws_sqs_queue_policy", &ours, guard);
+        }
     }
 
     fn encryption_rule(&self, lane: &DesiredLane) -> Value {
         let encryption = encryption(lane, self.part.stand_ins.get(&lane.name));
         let mut default = json!({ "sse_algorithm": encryption.algorithm });
         if encryption.key.is_some() {
-            default["kms_master_key_id"] = key_reference(lane, true).into();
+            let own = lane.key_owner == self.part.account;
+            default["kms_master_key_id"] = key_reference(lane, own).into();
         }
         let mut rule = json!({
             "apply_server_side_encryption_by_default": default,
@@ -206,9 +270,6 @@ impl<'p, 'a> Module<'p, 'a> {
     }
 
     fn key(&mut self, lane: &DesiredLane) {
-        if !lane.has_key() {
-            return;
-        }
         let name = snake(lane.name.as_ref());
         let key = json!({
             "description": lane.key_description(),
@@ -222,7 +283,7 @@ impl<'p, 'a> Module<'p, 'a> {
         let alias = json!({ "name": lane.key_alias, "target_key_id": target });
         self.add("aws_kms_alias", &name, alias);
         let output = json!({
-            "description": format!("ARN of the key of lane {}", lane.name),
+            "description": format!("ARN of the key of {} {}", lane.stage.word(), lane.name),
             "value": key_reference(lane, true),
         });
         self.outputs.insert(key_variable(lane), output);

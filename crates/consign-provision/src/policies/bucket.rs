@@ -3,6 +3,7 @@
 use super::Grants;
 use crate::desired::{DesiredLane, KeyArn};
 use crate::document::{Document, Statement};
+use crate::stage::{SCAN_CLEAN, SCAN_TAG};
 use consign_model::AtRest;
 
 /// A presigned URL older than this is refused, whatever its own expiry says: a URL is a bearer
@@ -98,7 +99,7 @@ fn integrity(lane: &DesiredLane) -> Vec<Statement> {
         statements.push(
             Statement::deny("DenyOverwrite", &["s3:PutObject"])
                 .everybody()
-                .on(&[lane.every_consignment_object()])
+                .on(&[lane.write_once_objects()])
                 .when("Bool", "s3:ObjectCreationOperation", &["true"])
                 .absent("s3:if-none-match"),
         );
@@ -117,7 +118,7 @@ fn integrity(lane: &DesiredLane) -> Vec<Statement> {
 fn exclusivity(lane: &DesiredLane) -> Vec<Statement> {
     let objects = [lane.every_object()];
     let reads = [DATA_READS, LISTS].concat();
-    vec![
+    let mut statements = vec![
         Statement::deny("DenyReadsByOthers", &reads)
             .everybody()
             .on(&[lane.bucket_arn(), lane.every_object()])
@@ -127,9 +128,35 @@ fn exclusivity(lane: &DesiredLane) -> Vec<Statement> {
             "aws:PrincipalArn",
             &[&lane.writer.arn],
         ),
-        Statement::deny("DenyTagChanges", TAG_CHANGES).everybody().on(&objects),
+        tag_changes(lane),
         deletes_by_parties(lane),
-    ]
+    ];
+    statements.extend(unreleased(lane));
+    statements
+}
+
+fn tag_changes(lane: &DesiredLane) -> Statement {
+    let nobody = Statement::deny("DenyTagChanges", TAG_CHANGES).everybody();
+    let nobody = nobody.on(&[lane.every_object()]);
+    match lane.tagger() {
+        Some(tagger) => nobody.when("ArnNotEquals", "aws:PrincipalArn", &[&tagger.arn]),
+        None => nobody,
+    }
+}
+
+/// Until the scanner has said that an object is clean, nobody else reads it; an object without the
+/// tag has not been looked at, and the negated operator is true of it.
+fn unreleased(lane: &DesiredLane) -> Option<Statement> {
+    let scanner = lane.scanner()?;
+    let tag = format!("s3:ExistingObjectTag/{SCAN_TAG}");
+    let calls = ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTorrent"];
+    Some(
+        Statement::deny("DenyUnreleased", &calls)
+            .everybody()
+            .on(&[lane.every_object()])
+            .when("StringNotEquals", &tag, &[SCAN_CLEAN])
+            .when("ArnNotEquals", "aws:PrincipalArn", &[&scanner.arn]),
+    )
 }
 
 fn deletes_by_parties(lane: &DesiredLane) -> Statement {
@@ -145,11 +172,11 @@ fn allows(lane: &DesiredLane) -> Vec<Statement> {
         .principals(&lane.reader_arns())
         .on(&[lane.bucket_arn()]);
     let prefix_pattern = format!("{}*", lane.prefix);
-    vec![
-        Statement::allow("WriterPuts", WRITER_CALLS)
+    let mut statements = vec![
+        Statement::allow("WriterPuts", &lane.writer_calls())
             .principals(&[&lane.writer.arn])
             .on(&[lane.every_lane_object()]),
-        Statement::allow("ReaderGets", READER_CALLS)
+        Statement::allow("ReaderGets", &lane.reader_calls())
             .principals(&lane.reader_arns())
             .on(&[lane.every_lane_object()]),
         if lane.prefix.is_empty() {
@@ -157,19 +184,26 @@ fn allows(lane: &DesiredLane) -> Vec<Statement> {
         } else {
             lists.when("StringLike", "s3:prefix", &[prefix_pattern])
         },
-    ]
+    ];
+    statements.extend(lane.scanner().map(|scanner| {
+        Statement::allow("ScannerTags", SCANNER_CALLS)
+            .principals(&[&scanner.arn])
+            .on(&[lane.every_lane_object()])
+    }));
+    statements
 }
 
 fn put_denied(lane: &DesiredLane, sid: &str) -> Statement {
     Statement::deny(sid, &["s3:PutObject"]).everybody().on(&[lane.every_object()])
 }
 
-/// What the writer may call on the lane's objects; identity policies say the same.
-pub(super) const WRITER_CALLS: &[&str] =
-    &["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
-
-/// What a reader may call on the lane's objects.
-pub(super) const READER_CALLS: &[&str] = &["s3:GetObject", "s3:GetObjectVersion"];
+/// What a scanner may call beyond reading.
+pub(crate) const SCANNER_CALLS: &[&str] = &[
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersionTagging",
+    "s3:PutObjectTagging",
+    "s3:PutObjectVersionTagging",
+];
 
 const DATA_READS: &[&str] = &[
     "s3:GetObject*",

@@ -5,36 +5,91 @@
 //! One document with merged statements, because AWS limits all inline policies of a user
 //! together to 2,048 characters. Which key goes with which bucket is the key policies' business.
 
-use super::bucket::{READER_CALLS, WRITER_CALLS};
+use super::bucket::SCANNER_CALLS;
 use super::key::writer_calls;
+use super::queue::TAKES;
 use crate::desired::{DesiredLane, KeyArn};
 use crate::document::{Document, Statement};
+use crate::stage::Stage;
 
 /// A lane and, where it has one, its key.
 pub type LaneKey<'a> = (&'a DesiredLane, Option<&'a KeyArn>);
 
-/// The policy for a principal that writes to and reads from these lanes; `None` if it does
+/// The policy for the principal `arn`, which writes to and reads from these lanes; `None` if it does
 /// neither.
-pub fn policy(writes: &[LaneKey<'_>], reads: &[LaneKey<'_>]) -> Option<Document> {
+pub fn policy(arn: &str, writes: &[LaneKey<'_>], reads: &[LaneKey<'_>]) -> Option<Document> {
     let mut statements = Vec::new();
-    if !writes.is_empty() {
-        statements.push(Statement::allow("Write", WRITER_CALLS).on(&objects(writes)));
+    for (stage, lanes) in by_stage(writes) {
+        statements.extend(objects(&format!("{stage}Write"), &lanes, DesiredLane::writer_calls));
         let (multipart, single): (Vec<LaneKey<'_>>, Vec<LaneKey<'_>>) =
-            writes.iter().partition(|(lane, _)| lane.multipart);
-        statements.extend(keys("WriteKey", &multipart, writer_calls));
-        statements.extend(keys("WriteKeySinglePuts", &single, writer_calls));
+            lanes.iter().partition(|(lane, _)| lane.multipart);
+        statements.extend(keys(&format!("{stage}WriteKey"), &multipart, writer_calls));
+        statements.extend(keys(&format!("{stage}WriteKeySinglePuts"), &single, writer_calls));
     }
-    if !reads.is_empty() {
-        let buckets: Vec<String> = reads.iter().map(|(lane, _)| lane.bucket_arn()).collect();
-        statements.push(Statement::allow("Read", READER_CALLS).on(&objects(reads)));
-        statements.push(Statement::allow("List", &["s3:ListBucket"]).on(&buckets));
-        statements.extend(keys("ReadKey", reads, |_| &["kms:Decrypt"]));
+    for (stage, lanes) in by_stage(reads) {
+        let buckets: Vec<String> = lanes.iter().map(|(lane, _)| lane.bucket_arn()).collect();
+        statements.extend(objects(&format!("{stage}Read"), &lanes, DesiredLane::reader_calls));
+        let lists = Statement::allow(&format!("{stage}List"), &["s3:ListBucket"]);
+        statements.push(lists.on(&buckets));
+        statements.extend(keys(&format!("{stage}ReadKey"), &lanes, |_| &["kms:Decrypt"]));
     }
+    statements.extend(scans(arn, reads));
+    statements.extend(queues(reads));
     (!statements.is_empty()).then(|| Document::new(statements))
 }
 
-fn objects(lanes: &[LaneKey<'_>]) -> Vec<String> {
-    lanes.iter().map(|(lane, _)| lane.every_lane_object()).collect()
+/// Lanes of one stage share statements; those of ordinary lanes have names without a stage.
+fn by_stage<'a>(lanes: &[LaneKey<'a>]) -> Vec<(&'static str, Vec<LaneKey<'a>>)> {
+    let of = |wanted: &str| -> Vec<LaneKey<'a>> {
+        lanes.iter().filter(|(lane, _)| lane.stage.word() == wanted).copied().collect()
+    };
+    let stages = [("", "lane"), ("Repository", "repository"), ("Inbox", "inbox")];
+    let stages = stages.map(|(sid, word)| (sid, of(word)));
+    stages.into_iter().filter(|(_, lanes)| !lanes.is_empty()).collect()
+}
+
+/// A statement for lanes that allow the same calls, and another for those that also take tags.
+fn objects(
+    sid: &str,
+    lanes: &[LaneKey<'_>],
+    calls: impl Fn(&DesiredLane) -> Vec<&'static str>,
+) -> Vec<Statement> {
+    let tagged = |lane: &DesiredLane| lane.stage.repository().is_some_and(|stage| stage.tagged);
+    let (with, without): (Vec<_>, Vec<_>) = lanes.iter().partition(|(lane, _)| tagged(lane));
+    let statement = |sid: String, lanes: Vec<&LaneKey<'_>>| {
+        let (first, _) = lanes.first()?;
+        let arns: Vec<String> = lanes.iter().map(|(lane, _)| lane.every_lane_object()).collect();
+        Some(Statement::allow(&sid, &calls(first)).on(&arns))
+    };
+    let both = [statement(sid.to_owned(), without), statement(format!("{sid}Tagged"), with)];
+    both.into_iter().flatten().collect()
+}
+
+fn scans(arn: &str, reads: &[LaneKey<'_>]) -> Option<Statement> {
+    let scanned = reads.iter().filter(|(lane, _)| lane.scanner().is_some_and(|it| it.arn == arn));
+    let arns: Vec<String> = scanned.map(|(lane, _)| lane.every_lane_object()).collect();
+    (!arns.is_empty()).then(|| Statement::allow("Scan", SCANNER_CALLS).on(&arns))
+}
+
+/// The publisher takes what is announced, and says of what it sets aside why.
+fn queues(reads: &[LaneKey<'_>]) -> Vec<Statement> {
+    let queues: Vec<_> = reads
+        .iter()
+        .filter_map(|(lane, _)| match &lane.stage {
+            Stage::Repository(stage) => Some(&stage.queue),
+            Stage::Direct | Stage::Inbox(_) => None,
+        })
+        .collect();
+    let arns: Vec<String> =
+        queues.iter().flat_map(|it| [it.arn(), it.dead_letters_arn()]).collect();
+    let set_aside: Vec<String> = queues.iter().map(|it| it.dead_letters_arn()).collect();
+    if arns.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Statement::allow("Take", TAKES).on(&arns),
+        Statement::allow("SetAside", &["sqs:SendMessage"]).on(&set_aside),
+    ]
 }
 
 fn keys(

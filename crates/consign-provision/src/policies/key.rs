@@ -49,7 +49,7 @@ pub(super) fn writer_calls(lane: &DesiredLane) -> &'static [&'static str] {
 /// delete the key again. It grants administration alone.
 fn administration(lane: &DesiredLane) -> Statement {
     Statement::allow("AdministrationThroughIam", ADMINISTRATION)
-        .principals(&[format!("arn:aws:iam::{}:root", lane.owner)])
+        .principals(&[format!("arn:aws:iam::{}:root", lane.key_owner)])
         .on(&["*"])
 }
 

@@ -3,11 +3,13 @@
 #![allow(clippy::panic, reason = "this is test code in all its parts")]
 
 use consign_model::{Date, Exchange, LaneName, PartyName};
+use consign_provision::desired::DesiredLane;
 use consign_provision::observed::{
-    KeyState, Observed, ObservedBucket, ObservedKey, ObservedLane, ObservedPrincipal, Sight,
+    KeyState, Observed, ObservedBucket, ObservedKey, ObservedLane, ObservedPrincipal,
+    ObservedQueue, ObservedQueues, Sight,
 };
 use consign_provision::plan::{Action, Step};
-use consign_provision::{Desired, KeyArn};
+use consign_provision::{Desired, DesiredQueue, KeyArn};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Two accounts, roles, a bucket each way owned by the first: the shape of the research.
@@ -30,6 +32,62 @@ from = "globex"
 to = ["acme"]
 owner = "acme"
 "#;
+
+/// A generator and a publisher of one organisation, and a consumer of another.
+pub const INBOX: &str = r#"
+version = 1
+exchange = "acme-globex"
+region = "eu-west-1"
+[party.acme-lab]
+account = "111111111111"
+principal = "user/consign/acme-lab"
+[party.acme]
+account = "111111111111"
+principal = "user/consign/acme"
+[party.globex]
+account = "222222222222"
+principal = "user/consign/globex"
+[repository.reports]
+owner = "acme"
+generator = "acme-lab"
+publisher = "acme"
+key = "globex"
+[inbox.reports-in]
+owner = "globex"
+consumers = ["globex"]
+[route.reports]
+from = "reports"
+to = ["reports-in"]
+"#;
+
+/// The same with roles, a quarantine, routes by tags, a second inbox of a third party, and a lane.
+pub fn full_inbox() -> String {
+    INBOX
+        .replace("principal = \"user/", "trust = \"account\"\nprincipal = \"role/")
+        .replace(
+            "to = [\"reports-in\"]",
+            "to = [\"reports-in\", \"copies\"]\ntags = { kind = \"final\" }",
+        )
+        .replace("consumers = [\"globex\"]", "consumers = [\"globex\"]\nquarantine = \"scanner\"")
+        + r#"
+[party.scanner]
+account = "222222222222"
+principal = "role/consign/scanner"
+trust = "account"
+[party.initech]
+account = "333333333333"
+principal = "role/consign/initech"
+trust = "account"
+[inbox.copies]
+owner = "initech"
+consumers = ["initech", "globex"]
+prefix = "from/acme/"
+writer = "encrypt-only"
+[lane.letters]
+from = "acme"
+to = ["globex"]
+"#
+}
 
 /// The same with roles that `apply` makes: globex's own people act for it, acme's through a broker.
 pub fn roles_to_make() -> String {
@@ -94,6 +152,8 @@ pub fn shapes() -> Vec<(&'static str, String)> {
         ("two readers in three accounts", format!("{ROLES}{third}{broadcast}")),
         ("roles to make", roles_to_make()),
         ("hub", hub(2)),
+        ("inbox", INBOX.to_owned()),
+        ("inbox with everything", full_inbox()),
     ]
 }
 
@@ -105,6 +165,7 @@ pub fn few_shapes() -> Vec<(&'static str, String)> {
         "two readers in three accounts",
         "roles to make",
         "hub",
+        "inbox",
     ];
     shapes().into_iter().filter(|(name, _)| few.contains(name)).collect()
 }
@@ -117,6 +178,10 @@ pub fn party(name: &str) -> PartyName {
     PartyName::parse(name).expect("a party")
 }
 
+fn no_queues() -> ObservedQueues {
+    ObservedQueues { queue: Sight::Absent, dead_letters: Sight::Absent, announced: false }
+}
+
 /// A world in which nothing of the exchange exists and every account can be seen.
 pub fn empty_world(desired: &Desired) -> Observed {
     let absent = || ObservedLane { bucket: Sight::Absent, key: Sight::Absent };
@@ -124,6 +189,7 @@ pub fn empty_world(desired: &Desired) -> Observed {
         lanes: desired.lanes.keys().map(|name| (name.clone(), absent())).collect(),
         parties: desired.parties.keys().map(|name| (name.clone(), Sight::Absent)).collect(),
         removed: BTreeSet::new(),
+        queues: desired.queues().map(|(lane, _)| (lane.name.clone(), no_queues())).collect(),
     }
 }
 
@@ -173,8 +239,36 @@ impl<'a> World<'a> {
         keys.find(|key| key.arn.as_str() == arn).unwrap_or_else(|| panic!("no key {arn}"))
     }
 
+    fn repository(&self, is: impl Fn(&DesiredLane, &DesiredQueue) -> bool) -> LaneName {
+        let mut all = self.desired.queues();
+        all.find(|(lane, queue)| is(lane, queue)).expect("a repository").0.name.clone()
+    }
+
+    fn queue(&mut self, name: &str) -> &mut Sight<ObservedQueue> {
+        let lane = self.repository(|_, queue| queue.name == name || queue.dead_letters == name);
+        let queues = self.observed.queues.get_mut(&lane).expect("queues");
+        if name.ends_with("-dead") { &mut queues.dead_letters } else { &mut queues.queue }
+    }
+
+    fn present_queue(&mut self, name: &str) -> &mut ObservedQueue {
+        match self.queue(name) {
+            Sight::Present(queue) => queue,
+            _ => panic!("queue {name} does not exist"),
+        }
+    }
+
+    /// SQS refuses a queue that sets aside into one that does not exist.
+    fn check_redrive(&mut self, redrive: &str) {
+        let redrive: serde_json::Value = serde_json::from_str(redrive).unwrap_or_default();
+        let Some(arn) = redrive["deadLetterTargetArn"].as_str() else { return };
+        let name = arn.rsplit(':').next().expect("a name").to_owned();
+        self.present_queue(&name);
+    }
+
     fn filled(&self, text: &str) -> String {
-        self.stand_ins.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        // The name of one lane may begin with the name of another.
+        let longest_first = self.stand_ins.iter().rev();
+        longest_first.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     }
 
     fn principal(&mut self, name: &str) -> &mut Sight<ObservedPrincipal> {
@@ -274,6 +368,28 @@ impl<'a> World<'a> {
             }
             Action::DeleteIdentityPolicy { principal, .. } => self.present(principal).policy = None,
             Action::CheckEmpty { .. } => {}
+            Action::CreateQueue { queue, attributes } => {
+                let made = ObservedQueue { attributes: attributes.clone(), tags: BTreeMap::new() };
+                let redrive = attributes.get("RedrivePolicy").cloned().unwrap_or_default();
+                *self.queue(queue) = Sight::Present(made);
+                self.check_redrive(&redrive);
+            }
+            Action::TagQueue { queue, tags } => self.present_queue(queue).tags.extend(tags.clone()),
+            Action::SetQueueAttributes { queue, attributes } => {
+                self.present_queue(queue).attributes.extend(attributes.clone());
+            }
+            Action::DeleteQueue { queue } => *self.queue(queue) = Sight::Absent,
+            Action::PutNotification { bucket, queue_arn, .. } => {
+                let lane = self.repository(|lane, _| lane.bucket.as_ref() == bucket);
+                let queues = self.observed.queues.get_mut(&lane).expect("queues");
+                let policy = queues.queue.seen().expect("a queue").attributes["Policy"].as_str();
+                assert!(policy.contains("s3.amazonaws.com") && policy.contains(queue_arn.as_str()));
+                queues.announced = true;
+            }
+            Action::RemoveNotification { bucket, .. } => {
+                let lane = self.repository(|lane, _| lane.bucket.as_ref() == bucket);
+                self.observed.queues.get_mut(&lane).expect("queues").announced = false;
+            }
             Action::DeleteBucket { bucket } => {
                 let mut lanes = self.desired.lanes.values();
                 let lane = lanes.find(|lane| lane.bucket.as_ref() == bucket).expect("a lane");
