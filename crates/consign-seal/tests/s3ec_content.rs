@@ -9,13 +9,17 @@ mod s3ec_common;
 
 use std::io::Cursor;
 
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use common::ramp;
 use consign_seal::ErrorKind;
 use consign_seal::s3ec::{
-    AesKey, CONTENT_BYTES_MAX, Opener, PIECE_BYTES, Partial, Sealer, Suite, TAG_BYTES, Verified,
+    AesKey, CONTENT_BYTES_MAX, DataKey, Opener, PIECE_BYTES, Pairs, Partial, Sealer, Suite,
+    TAG_BYTES, Verified,
 };
 use proptest::prelude::*;
-use s3ec_common::{WRITTEN, assert_does_not_open, opener, sealer};
+use s3ec_common::{WRITTEN, assert_does_not_open, opener, policy_for, sealer};
 
 /// The most that is hashed in one call.
 const STRIDE: usize = 512 * 1024;
@@ -280,6 +284,28 @@ fn the_longest_content_is_that_of_gcm() {
     {
         let refused = sealer.seal_part(offset, &mut vec![0; bytes]).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Usage, "{bytes} at {offset}");
+    }
+}
+
+/// NIST SP 800-38D §7.1: block n is under the counter n + 2, far into the object too, where nobody
+/// compares with a whole one.
+#[test]
+fn every_place_has_the_key_stream_of_gcm() {
+    let key = [0x5a; 32];
+    let data_key = DataKey::from_bytes(&key).unwrap();
+    let wrapped = AesKey::generate().unwrap().wrap(Suite::Gcm, &data_key, &Pairs::new()).unwrap();
+    let sealer = Sealer::new(policy_for(Suite::Gcm), &data_key, wrapped).unwrap();
+    let iv = STANDARD.decode(&sealer.header().to_metadata().unwrap()["x-amz-iv"]).unwrap();
+    let cipher = UnboundCipherKey::new(&AES_256, &key).and_then(EncryptingKey::ecb).unwrap();
+    let giga = 1u64 << 30;
+    for offset in [0, 16, STRIDE as u64, 4 * giga - 16, 4 * giga, 33 * giga, CONTENT_BYTES_MAX - 16]
+    {
+        let mut sealed = [0; 16];
+        sealer.seal_part(offset, &mut sealed).unwrap();
+        let counter = u32::try_from(offset / 16 + 2).unwrap().to_be_bytes();
+        let mut expected = [&iv[..], &counter].concat();
+        cipher.encrypt(&mut expected).unwrap();
+        assert_eq!(sealed[..], expected[..], "at {offset}");
     }
 }
 

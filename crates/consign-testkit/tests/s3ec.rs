@@ -398,12 +398,17 @@ async fn a_kms_that_refuses_is_an_error() {
         ..PutObject::default()
     };
     bench.cloud.s3().put_object(put).await.unwrap();
-    assert!(bench.get(&moved, &moved.context).await.is_err());
+    let refused = bench.get(&moved, &moved.context).await.unwrap_err();
+    assert_eq!(refused.kind(), consign::ErrorKind::Damaged, "as any other change: {refused:?}");
     assert!(bench.get(&case, &case.context).await.is_ok());
 
     let key = CreateKey { policy: everybody().to_string(), ..CreateKey::default() };
     bench.kms_key = bench.cloud.kms().create_key(&key).await.unwrap().arn;
-    assert!(bench.get(&case, &case.context).await.is_err(), "under another key");
+    let refused = bench.get(&case, &case.context).await.unwrap_err();
+    assert_eq!(refused.kind(), consign::ErrorKind::Damaged, "under another key: {refused:?}");
+    bench.kms_key = "alias/no-such-key".to_owned();
+    let refused = bench.get(&case, &case.context).await.unwrap_err();
+    assert_ne!(refused.kind(), consign::ErrorKind::Damaged, "no key at all: {refused:?}");
 }
 
 /// A moto server on a free port; dropping it kills the process.

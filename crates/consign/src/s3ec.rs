@@ -15,7 +15,7 @@ use consign_seal::s3ec::{
     Admitted, AesKey, CommitmentPolicy, DataKey, Header, INSTRUCTION_FILE_BYTES_MAX,
     INSTRUCTION_FILE_SUFFIX, KeyRequest, MetadataRead, OpenPolicy, Opener, PIECE_BYTES, Pairs,
     Partial, RsaPrivateKey, RsaPublicKey, Sealer, Suite, TAG_BYTES, WrappedKey, kms_context,
-    read_metadata,
+    read_metadata, refused_by_kms,
 };
 use consign_transfer::Backoff;
 use tokio::sync::mpsc;
@@ -40,6 +40,10 @@ const ATTEMPTS_MAX: u32 = 5;
 
 /// AES-CBC content is opened in memory.
 const CBC_BYTES_MAX: usize = 1 << 30;
+
+/// What KMS answers where ciphertext, context and key do not belong together: to whoever can change
+/// them in the bucket, no different from any other change.
+const NOT_THIS_KEY: [&str; 2] = ["InvalidCiphertextException", "IncorrectKeyException"];
 
 /// What wraps and unwraps data keys.
 pub enum Keyring {
@@ -302,8 +306,13 @@ async fn data_key(cloud: &Cloud, keyring: &Keyring, admitted: &Admitted<'_>) -> 
     let wanted = admitted.wanted();
     match (keyring, &wanted) {
         (Keyring::Kms(key), KeyRequest::Kms { ciphertext, context }) => {
-            let plain = cloud.kms().decrypt(Some(key), ciphertext, context).await?;
-            Ok(DataKey::from_bytes(&plain)?)
+            match cloud.kms().decrypt(Some(key), ciphertext, context).await {
+                Ok(plain) => Ok(DataKey::from_bytes(&plain)?),
+                Err(error) => match error.code().filter(|code| NOT_THIS_KEY.contains(code)) {
+                    Some(code) => Err(refused_by_kms(code).into()),
+                    None => Err(error.into()),
+                },
+            }
         }
         (Keyring::Aes(key), _) => Ok(key.unwrap(&wanted)?),
         (Keyring::RsaPrivate(key), _) => Ok(key.unwrap(&wanted)?),

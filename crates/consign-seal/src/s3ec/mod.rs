@@ -68,6 +68,12 @@ pub use suite::{CommitmentPolicy, ExpectedContext, Format, OpenPolicy, Suite};
 
 use crate::{Error, ErrorKind};
 
+/// What to say when KMS does not take the ciphertext under the context that stand beside an object:
+/// the one sentence for objects that do not open. `detail` is KMS's own word, for the log.
+pub fn refused_by_kms(detail: &str) -> Error {
+    does_not_open(format!("KMS refuses the wrapped data key: {detail}"))
+}
+
 /// Whatever somebody who can write to the bucket may have done to an object, and a key that is not
 /// the right one, is this one error: a reader must not be a means to find out how far a forgery
 /// got (CVE-2020-8911 was such a means). What exactly failed goes to the log: [`Error::detail`].

@@ -19,10 +19,11 @@ pub const PIECE_BYTES: usize = 1 << 20;
 /// The one tag is at the end, so no byte is authentic before all are. Three ways from there:
 ///
 /// - [`Opener::open_all`]: in memory;
-/// - [`Opener::verify_stream`], then [`Verified::open_range`] or [`Verified::open_stream`]: from something that can be read
-///   twice. The second reading must find what the first did, and nothing is released that does not;
-/// - for a driver with many connections: [`Opener::hash_part`] or [`Opener::open_part_into_hiding`] on each
-///   part, [`Opener::verify`] on all.
+/// - [`Opener::verify_stream`], then [`Verified::open_range`] or [`Verified::open_stream`]: from
+///   something that can be read twice. The second reading must find what the first did, and nothing
+///   is released that does not;
+/// - for a driver with many connections: [`Opener::hash_part`] or
+///   [`Opener::open_part_into_hiding`] on each part, [`Opener::verify`] on all.
 pub struct Opener(Content);
 
 enum Content {

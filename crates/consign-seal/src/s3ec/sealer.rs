@@ -105,7 +105,7 @@ impl Sealer {
     /// the last of the object.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for another place, and beyond [`CONTENT_BYTES_MAX`].
+    /// [`ErrorKind::Usage`] for another place, and beyond [`CONTENT_BYTES_MAX`](super::CONTENT_BYTES_MAX).
     pub fn seal_part(&self, offset: u64, buf: &mut [u8]) -> Result<Partial, Error> {
         check_place(offset, buf.len())?;
         self.gcm.seal_part(offset, buf)
