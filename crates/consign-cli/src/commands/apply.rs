@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use consign_iam::prove::Expectation;
+use consign_provision::claims::Decided;
 use consign_provision::prove::{Access, Cell};
 use consign_provision::{Documents, Plan, Proof, prove};
 
@@ -89,29 +91,31 @@ pub(crate) async fn run_plan(
     Ok(applied.steps)
 }
 
-/// An error with the first cells that are not as declared.
+/// An error with the first cells and claims that are not as declared.
 pub(crate) fn refuse_unless_it_holds(proof: &Proof) -> Result<(), CommandError> {
-    refuse(proof, proof.failures().collect())
+    refuse(proof, proof.failures().collect(), proof.failed_claims().collect())
 }
 
 /// The same while somebody else has still to do his half: what is not possible yet is no failure,
 /// what is possible and should not be is one.
 fn refuse_if_wider(proof: &Proof) -> Result<(), CommandError> {
-    refuse(proof, proof.failures().filter(|cell| cell.actual == Access::Allowed).collect())
+    let cells = proof.failures().filter(|cell| cell.actual == Access::Allowed);
+    let claims = proof.failed_claims().filter(|claim| claim.expect == Expectation::Never);
+    refuse(proof, cells.collect(), claims.collect())
 }
 
-fn refuse(proof: &Proof, failures: Vec<&Cell>) -> Result<(), CommandError> {
-    if failures.is_empty() && proof.public.is_empty() {
+fn refuse(proof: &Proof, cells: Vec<&Cell>, claims: Vec<&Decided>) -> Result<(), CommandError> {
+    if cells.is_empty() && claims.is_empty() && proof.public.is_empty() {
         return Ok(());
     }
     let mut error = CommandError::new(Kind::Integrity, "the proof failed");
     for lane in &proof.public {
         error = error.hint(format!("the bucket of lane `{lane}` is public"));
     }
-    for cell in failures.into_iter().take(5) {
+    for cell in cells.into_iter().take(5) {
         error = error.hint(cell.to_string());
     }
-    for claim in proof.failed_claims().take(5) {
+    for claim in claims.into_iter().take(5) {
         error = error.hint(claim.to_string());
     }
     Err(error)
