@@ -14,20 +14,27 @@
 //! Both are claimed over *all* requests ([`crate::claims`]); the cells, each one representative
 //! request, are the same in a form that people can read, and a proof holds if both do.
 //!
+//! [`cells`](self::cells) evaluates, [`lanes`] takes lane after lane and gathers the answers.
+//!
 //! What it is not: a proof by AWS. It is exact under [`MODEL`].
 
-use crate::claims::{self, Decided};
+mod cells;
+mod lanes;
+
+pub use cells::{Access, Cell, subjects};
+pub use lanes::{Alike, Totals};
+
+use crate::claims::Decided;
 use crate::desired::{Desired, DesiredLane, KeyArn, Keys};
 use crate::error::{Error, ErrorKind};
-use crate::matrix::{Call, Operation, Rule, STRANGER, Subject, declared_by, rule_words};
+use crate::matrix::{Call, Operation, Subject};
 use crate::policies::{Grants, bucket, key, queue};
 use consign_iam::{
-    Context, Explanation, Policies, Policy, PolicyKind, Principal, Request, evaluate, explain,
+    Context, Explanation, Policies, Policy, PolicyKind, Principal, Request, explain,
 };
-use consign_model::{AccountId, LaneName, PartyName};
+use consign_model::{LaneName, PartyName};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 /// What the answers are relative to.
 pub const MODEL: &str = "evaluation model 1";
@@ -103,88 +110,20 @@ pub struct Proof {
     pub model: &'static str,
     /// The exchange.
     pub exchange: String,
-    /// Every cell.
+    /// How much was decided, listed or not.
+    pub totals: Totals,
+    /// The cells, lane by lane, without those of lanes that are [`alike`](Proof::alike). What is not
+    /// as declared is always here.
     pub cells: Vec<Cell>,
-    /// What was claimed over all requests.
+    /// What was claimed over all requests, of the same lanes.
     pub claims: Vec<Decided>,
+    /// Lanes of a large hub of which everything is as declared and the same as of one that is listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alike: Vec<Alike>,
     /// Lanes whose bucket policy S3 would classify as public.
     pub public: Vec<LaneName>,
     /// What could not be looked at and was taken as planned.
     pub assumed: BTreeSet<String>,
-}
-
-/// One cell: may this subject do this on this lane?
-#[derive(Clone, Debug, Serialize)]
-pub struct Cell {
-    /// The lane.
-    pub lane: LaneName,
-    /// Who asks.
-    pub subject: Subject,
-    /// What for.
-    pub operation: Operation,
-    /// What the exchange file declares.
-    pub expected: Access,
-    /// What the documents give.
-    pub actual: Access,
-    /// Whether the subject was given an identity policy that allows everything.
-    pub all_powerful: bool,
-    /// The call that decided: the first that is denied, or the last.
-    pub call: Call,
-    /// Why, naming the statement.
-    pub reason: String,
-    /// What the exchange file says about it.
-    pub rule: String,
-    /// The word of the lane's table that says so (`from`, `to`, `owner`); empty for what holds of
-    /// every lane. [`line_of`](crate::exchange_line::line_of) finds its line.
-    pub declared_by: &'static str,
-}
-
-/// Allowed or denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Access {
-    /// May.
-    Allowed,
-    /// May not.
-    Denied,
-}
-
-impl Cell {
-    /// Whether the documents give what the file declares.
-    pub fn holds(&self) -> bool {
-        self.expected == self.actual
-    }
-
-    /// Whether this cell is about who could change the answer rather than about data.
-    pub fn is_administration(&self, lane: &DesiredLane) -> bool {
-        !matches!(
-            self.operation.rule(lane),
-            Some(Rule::Writer | Rule::Readers | Rule::Nobody | Rule::Scanner) | None
-        )
-    }
-}
-
-impl fmt::Display for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cell { lane, subject, operation, reason, rule, call, .. } = self;
-        let can = match self.actual {
-            Access::Allowed => "can",
-            Access::Denied => "cannot",
-        };
-        write!(f, "{subject} {can} {operation} on lane `{lane}`: {reason}")?;
-        if self.holds() {
-            return Ok(());
-        }
-        write!(
-            f,
-            "; the exchange file says {rule}. Request: {} on {}",
-            call.action, call.resource
-        )?;
-        for (key, value) in &call.context {
-            write!(f, ", {key}={value}")?;
-        }
-        Ok(())
-    }
 }
 
 impl Proof {
@@ -205,34 +144,47 @@ impl Proof {
         self.cells.iter().filter(|cell| !cell.holds())
     }
 
-    /// Whether `subject` can do `operation` on `lane`; `None` for a cell that does not exist.
+    /// The cells of a lane that is listed; none of another.
+    pub fn cells_of(&self, lane: &LaneName) -> &[Cell] {
+        let from = self.cells.partition_point(|cell| cell.lane < *lane);
+        let of = self.cells.get(from..).unwrap_or_default();
+        of.get(..of.partition_point(|cell| cell.lane == *lane)).unwrap_or_default()
+    }
+
+    /// The lane that is listed for this one: itself, or one that is [`alike`](Proof::alike).
+    pub fn listed_for<'a>(&'a self, lane: &'a LaneName) -> &'a LaneName {
+        let alike = self.alike.iter().find(|alike| alike.lanes.binary_search(lane).is_ok());
+        alike.map_or(lane, |alike| &alike.listed)
+    }
+
+    /// Whether `subject` can do `operation` on `lane`; `None` for a cell that is not listed.
     pub fn access(
         &self,
         lane: &LaneName,
         subject: &Subject,
         operation: Operation,
     ) -> Option<Access> {
-        let mut cells = self.cells.iter();
-        let cell = cells.find(|cell| {
-            cell.lane == *lane && cell.subject == *subject && cell.operation == operation
-        });
+        let mut cells = self.cells_of(lane).iter();
+        let cell = cells.find(|cell| cell.subject == *subject && cell.operation == operation);
         cell.map(|cell| cell.actual)
     }
 
-    /// The table for people: per lane and subject, which of these operations are possible.
+    /// The table for people: per listed lane and subject, which of these operations are possible.
     pub fn table(&self, operations: &[Operation]) -> Vec<Row> {
-        let mut rows: Vec<Row> = Vec::new();
-        for cell in &self.cells {
-            let known =
-                rows.last().is_some_and(|row| row.lane == cell.lane && row.subject == cell.subject);
-            if !known {
-                let (lane, subject) = (cell.lane.clone(), cell.subject.clone());
-                let access =
-                    operations.iter().map(|operation| self.access(&lane, &subject, *operation));
-                rows.push(Row { access: access.collect(), lane, subject });
-            }
-        }
-        rows
+        let of_one =
+            |one: &Cell, other: &Cell| one.lane == other.lane && one.subject == other.subject;
+        let rows = self.cells.chunk_by(of_one).filter_map(|cells| {
+            let first = cells.first()?;
+            let access = |operation: &Operation| {
+                cells.iter().find(|cell| cell.operation == *operation).map(|cell| cell.actual)
+            };
+            Some(Row {
+                lane: first.lane.clone(),
+                subject: first.subject.clone(),
+                access: operations.iter().map(access).collect(),
+            })
+        });
+        rows.collect()
     }
 }
 
@@ -247,40 +199,8 @@ pub struct Row {
     pub access: Vec<Option<Access>>,
 }
 
-/// The subjects of an exchange: its parties, and in each of their accounts an administrator and
-/// the root user, then a stranger and an unsigned request.
-pub fn subjects(desired: &Desired) -> Vec<Subject> {
-    let parties = desired.parties.keys().map(|party| Subject::Party { party: party.clone() });
-    let accounts: BTreeSet<&AccountId> =
-        desired.parties.values().map(|party| &party.account).collect();
-    let administrators = accounts.into_iter().flat_map(|account| {
-        let account = account.clone();
-        [Subject::Administrator { account: account.clone() }, Subject::Root { account }]
-    });
-    parties.chain(administrators).chain([Subject::Stranger, Subject::Anonymous]).collect()
-}
-
-/// Beyond so many parties nobody reads the table, and parties × lanes would be too many cells: each
-/// lane is shown with those on it. The claims concern everybody.
-const PARTIES_SHOWN_MAX: usize = 16;
-
-fn subjects_of(desired: &Desired, lane: &DesiredLane) -> Vec<Subject> {
-    if desired.parties.len() <= PARTIES_SHOWN_MAX {
-        return subjects(desired);
-    }
-    let holders = || std::iter::once(&lane.writer).chain(&lane.readers);
-    let parties = holders().map(|it| Subject::Party { party: it.party.clone() });
-    let accounts: BTreeSet<&AccountId> =
-        holders().map(|it| &it.account).chain([&lane.owner]).collect();
-    let administrators = accounts.into_iter().flat_map(|account| {
-        let account = account.clone();
-        [Subject::Administrator { account: account.clone() }, Subject::Root { account }]
-    });
-    parties.chain(administrators).chain([Subject::Stranger, Subject::Anonymous]).collect()
-}
-
 /// Evaluates every cell and decides every claim; each proof of a claim is checked before it is
-/// believed.
+/// believed. Of a large hub's lanes that are [`alike`](Proof::alike) one is listed.
 ///
 /// # Errors
 /// [`ErrorKind::Document`] if a document is not a policy that AWS would accept.
@@ -294,7 +214,7 @@ pub enum Certificates {
     /// Forgotten: those of a thousand lanes are large.
     Dropped,
     /// Kept in [`Decided::certificate`], and the claims in [`Decided::smt2`], to be checked
-    /// elsewhere.
+    /// elsewhere. Every lane is listed.
     Kept,
 }
 
@@ -307,28 +227,53 @@ pub fn prove_and(
     documents: &Documents,
     certificates: Certificates,
 ) -> Result<Proof, Error> {
-    let judge = Judge::new(desired, documents)?;
+    let listing = match certificates {
+        Certificates::Dropped if desired.parties.len() > PARTIES_SHOWN_MAX => Listing::AlikeOnce,
+        _ => Listing::Everything,
+    };
+    let answers = lanes::decide(desired, documents, certificates, listing)?;
     Ok(Proof {
         model: MODEL,
         exchange: desired.exchange.to_string(),
-        cells: judge.cells()?,
-        claims: claims::decide(desired, &judge, certificates)?,
-        public: judge.public_buckets(),
+        totals: answers.totals,
+        cells: answers.cells,
+        claims: answers.claims,
+        alike: answers.alike,
+        public: answers.public,
         assumed: documents.assumed.clone(),
     })
 }
 
-/// The cells alone: what plans compare, and what is shown.
+/// The cells alone, of every lane: what plans compare, and what is shown.
 ///
 /// # Errors
 /// As [`prove`].
 pub fn cells(desired: &Desired, documents: &Documents) -> Result<Vec<Cell>, Error> {
-    Judge::new(desired, documents)?.cells()
+    let judge = Judge::new(desired, documents)?;
+    let mut cells = Vec::new();
+    for lane in desired.lanes.values() {
+        let sheet = judge.sheet(lane)?;
+        cells.extend(sheet.cells(lane));
+    }
+    Ok(cells)
+}
+
+/// Beyond so many parties nobody reads the table, and parties × lanes would be too many cells: each
+/// lane is shown with those on it, and of lanes that are alike one. The claims concern everybody.
+const PARTIES_SHOWN_MAX: usize = 16;
+
+/// Which lanes' answers are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    Everything,
+    /// Of those that are alike and as declared, one.
+    AlikeOnce,
 }
 
 /// The documents, parsed once.
 pub(crate) struct Judge<'a> {
     desired: &'a Desired,
+    documents: &'a Documents,
     lanes: BTreeMap<&'a LaneName, ParsedLane<'a>>,
     identities: BTreeMap<&'a PartyName, Vec<Policy>>,
     everything: Policy,
@@ -344,127 +289,86 @@ pub(crate) struct ParsedLane<'a> {
     pub(crate) dead_letters: Vec<Policy>,
 }
 
+impl<'a> ParsedLane<'a> {
+    fn of(
+        name: &LaneName,
+        lane: &'a LaneDocuments,
+        queues: Option<&QueueDocuments>,
+    ) -> Result<ParsedLane<'a>, Error> {
+        let mut parsed = ParsedLane::default();
+        if let Some(queues) = queues {
+            let what = format!("a queue policy of repository `{name}`");
+            let read = |text: &String| parse(&what, PolicyKind::Resource, text);
+            parsed.queue = queues.queue.iter().map(read).collect::<Result<_, _>>()?;
+            parsed.dead_letters = queues.dead_letters.iter().map(read).collect::<Result<_, _>>()?;
+        }
+        if let Some(text) = &lane.bucket_policy {
+            let what = format!("the bucket policy of lane `{name}`");
+            parsed.bucket.push(parse(&what, PolicyKind::Resource, text)?);
+        }
+        if let Some((arn, text)) = &lane.key {
+            parsed.key_arn = Some(arn);
+            let what = format!("the key policy of lane `{name}`");
+            parsed.key.push(parse(&what, PolicyKind::Key, text)?);
+        }
+        Ok(parsed)
+    }
+}
+
 const EVERYTHING: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Everything","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 
 impl<'a> Judge<'a> {
+    /// With every document.
     pub(crate) fn new(desired: &'a Desired, documents: &'a Documents) -> Result<Judge<'a>, Error> {
-        let mut lanes = BTreeMap::new();
-        for (name, lane) in &documents.lanes {
-            let mut parsed = ParsedLane::default();
-            if let Some(text) = &lane.bucket_policy {
-                let what = format!("the bucket policy of lane `{name}`");
-                parsed.bucket.push(parse(&what, PolicyKind::Resource, text)?);
-            }
-            if let Some((arn, text)) = &lane.key {
-                parsed.key_arn = Some(arn);
-                let what = format!("the key policy of lane `{name}`");
-                parsed.key.push(parse(&what, PolicyKind::Key, text)?);
-            }
-            if let Some(queues) = documents.queues.get(name) {
-                let what = format!("a queue policy of repository `{name}`");
-                let read = |text: &String| parse(&what, PolicyKind::Resource, text);
-                parsed.queue = queues.queue.iter().map(read).collect::<Result<_, _>>()?;
-                parsed.dead_letters =
-                    queues.dead_letters.iter().map(read).collect::<Result<_, _>>()?;
-            }
-            lanes.insert(name, parsed);
+        Judge::of(desired, documents, documents.lanes.keys(), documents.identities.keys())
+    }
+
+    /// With the documents of some lanes and of the parties that are asked about on them: all the
+    /// documents of a large hub, parsed, would take hundreds of megabytes.
+    fn of_lanes(
+        desired: &'a Desired,
+        documents: &'a Documents,
+        lanes: &[&'a DesiredLane],
+    ) -> Result<Judge<'a>, Error> {
+        let names = lanes.iter().map(|lane| &lane.name);
+        if desired.parties.len() <= PARTIES_SHOWN_MAX {
+            return Judge::of(desired, documents, names, documents.identities.keys());
         }
-        let mut identities = BTreeMap::new();
-        for (party, policies) in &documents.identities {
+        let holders = lanes.iter().flat_map(|lane| lane.readers.iter().chain([&lane.writer]));
+        let parties: BTreeSet<&PartyName> = holders.map(|holder| &holder.party).collect();
+        Judge::of(desired, documents, names, parties)
+    }
+
+    fn of(
+        desired: &'a Desired,
+        documents: &'a Documents,
+        lanes: impl IntoIterator<Item = &'a LaneName>,
+        parties: impl IntoIterator<Item = &'a PartyName>,
+    ) -> Result<Judge<'a>, Error> {
+        let lanes = lanes.into_iter().filter_map(|name| documents.lanes.get_key_value(name));
+        let lanes = lanes
+            .map(|(name, lane)| Ok((name, ParsedLane::of(name, lane, documents.queues.get(name))?)));
+        let parties = parties.into_iter();
+        let parties = parties.filter_map(|name| documents.identities.get_key_value(name));
+        let identities = parties.map(|(party, policies)| {
             let what = format!("the identity policy of party `{party}`");
             let policies = policies.iter().map(|text| parse(&what, PolicyKind::Identity, text));
-            identities.insert(party, policies.collect::<Result<_, _>>()?);
-        }
+            Ok((party, policies.collect::<Result<_, Error>>()?))
+        });
         Ok(Judge {
             desired,
-            lanes,
-            identities,
+            documents,
+            lanes: lanes.collect::<Result<_, Error>>()?,
+            identities: identities.collect::<Result<_, Error>>()?,
             everything: everything()?,
             nothing: ParsedLane::default(),
         })
-    }
-
-    fn cells(&self) -> Result<Vec<Cell>, Error> {
-        let mut cells = Vec::new();
-        for lane in self.desired.lanes.values() {
-            for subject in subjects_of(self.desired, lane) {
-                for operation in Operation::ALL {
-                    cells.extend(self.cell(lane, &subject, *operation)?);
-                }
-            }
-        }
-        Ok(cells)
     }
 
     fn public_buckets(&self) -> Vec<LaneName> {
         let public =
             self.lanes.iter().filter(|(_, lane)| lane.bucket.iter().any(consign_iam::is_public));
         public.map(|(name, _)| (*name).clone()).collect()
-    }
-
-    fn cell(
-        &self,
-        lane: &DesiredLane,
-        subject: &Subject,
-        operation: Operation,
-    ) -> Result<Option<Cell>, Error> {
-        let Some(rule) = operation.rule(lane) else { return Ok(None) };
-        let (expected, all_powerful) = declared(rule, lane, subject);
-        let parsed = self.lane(&lane.name);
-        let mut decided = None;
-        for call in operation.calls(lane, parsed.key_arn) {
-            let (allowed, reason) = self.decide(parsed, subject, all_powerful, &call)?;
-            decided = Some((allowed, reason, call));
-            if !allowed {
-                break;
-            }
-        }
-        let Some((allowed, reason, call)) = decided else { return Ok(None) };
-        Ok(Some(Cell {
-            lane: lane.name.clone(),
-            subject: subject.clone(),
-            operation,
-            expected,
-            actual: if allowed { Access::Allowed } else { Access::Denied },
-            all_powerful,
-            call,
-            reason,
-            rule: rule_words(rule, lane),
-            declared_by: declared_by(rule, lane),
-        }))
-    }
-
-    /// Whether one call is allowed, and why.
-    fn decide(
-        &self,
-        lane: &ParsedLane<'_>,
-        subject: &Subject,
-        all_powerful: bool,
-        call: &Call,
-    ) -> Result<(bool, String), Error> {
-        if call.is_kms() && lane.key_arn.is_none() {
-            return Ok((false, "denied: the lane has no key".to_owned()));
-        }
-        if call.is_sqs() && lane.queue.is_empty() {
-            return Ok((false, "denied: the repository has no queue".to_owned()));
-        }
-        let request = request(self.principal(subject)?, call)?;
-        let party = match subject {
-            Subject::Party { party } => Some(party),
-            _ => None,
-        };
-        let identity = match all_powerful {
-            true => std::slice::from_ref(&self.everything),
-            false => party.map_or(&[][..], |party| self.identity(party)),
-        };
-        let decision = evaluate(&request, &policies(identity, lane, call));
-        let of = match (call.is_kms(), call.is_sqs()) {
-            (true, _) => "key policy",
-            (_, true) => "queue policy",
-            _ => "bucket policy",
-        };
-        let reason = decision.explain().replace("resource policy", of);
-        Ok((decision.is_allowed(), reason))
     }
 
     /// The whole reasoning about one call. Without a party the caller's own account is taken to
@@ -495,28 +399,12 @@ impl<'a> Judge<'a> {
         let Some(party) = self.desired.parties.get(party) else { return Vec::new() };
         let names = party.writes.iter().chain(&party.reads);
         let lanes = names.filter_map(|name| self.desired.lanes.get(name));
-        lanes.map(|lane| (lane, self.lane(&lane.name).key_arn)).collect()
+        let key = |lane: &DesiredLane| Some(&self.documents.lanes.get(&lane.name)?.key.as_ref()?.0);
+        lanes.map(|lane| (lane, key(lane))).collect()
     }
 
     pub(crate) fn identity(&self, party: &PartyName) -> &[Policy] {
         self.identities.get(party).map_or(&[], Vec::as_slice)
-    }
-
-    fn principal(&self, subject: &Subject) -> Result<Principal, Error> {
-        let role = |account: &str, role: &str| {
-            Principal::role_session(&format!("arn:aws:iam::{account}:role/{role}"), "session")
-        };
-        let principal = match subject {
-            Subject::Party { party } => {
-                let arn = self.desired.parties.get(party).map(|party| party.arn.as_str());
-                return caller(arn.unwrap_or_default());
-            }
-            Subject::Administrator { account } => role(account.as_ref(), "Administrator"),
-            Subject::Root { account } => Ok(Principal::Root { account: account.to_string() }),
-            Subject::Stranger => role(STRANGER, "Stranger"),
-            Subject::Anonymous => Ok(Principal::Anonymous),
-        };
-        principal.map_err(|refusal| unreadable("a principal of the exchange", refusal))
     }
 }
 
@@ -556,44 +444,4 @@ fn parse(what: &str, kind: PolicyKind, text: &str) -> Result<Policy, Error> {
 
 pub(crate) fn unreadable(what: &str, refusal: consign_iam::Refusal) -> Error {
     Error::new(ErrorKind::Document, format!("{what} is not accepted")).with_source(refusal)
-}
-
-/// What the file declares for a subject, and whether the subject is tried with an identity
-/// policy that allows everything.
-fn declared(rule: Rule, lane: &DesiredLane, subject: &Subject) -> (Access, bool) {
-    let is_party = matches!(subject, Subject::Party { .. });
-    let is_on = |holder: &crate::desired::Holder| match subject {
-        Subject::Party { party } => holder.party == *party,
-        _ => false,
-    };
-    let writes = is_on(&lane.writer);
-    let reads = lane.readers.iter().any(is_on);
-    let administers = match subject {
-        Subject::Administrator { account } | Subject::Root { account } => *account == lane.owner,
-        _ => false,
-    };
-    let scans = lane.scanner().is_some_and(is_on);
-    let manages_key = match subject {
-        Subject::Administrator { account } | Subject::Root { account } => {
-            *account == lane.key_owner
-        }
-        _ => false,
-    };
-    let allowed = match rule {
-        Rule::Scanner => scans,
-        Rule::KeyAdministrators => manages_key,
-        Rule::Writer => writes,
-        Rule::Readers => reads,
-        Rule::Nobody => false,
-        Rule::Administrators | Rule::AdministratorsNeverParties => administers,
-        Rule::WriterAndAdministrators => writes || administers,
-    };
-    let declared_only = match rule {
-        Rule::Writer | Rule::Readers | Rule::Nobody | Rule::Scanner => allowed,
-        Rule::AdministratorsNeverParties => is_party && !writes && !reads,
-        // A party in the owner's account whose identity policy allows everything *is* an
-        // administrator; the claim is about what consign gives it.
-        Rule::Administrators | Rule::WriterAndAdministrators | Rule::KeyAdministrators => is_party,
-    };
-    (if allowed { Access::Allowed } else { Access::Denied }, !declared_only)
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use consign_iam::prove::Expectation;
 use consign_provision::claims::Decided;
 use consign_provision::prove::{Access, Cell};
 use consign_provision::{Documents, Keys, Plan, Proof, prove};
@@ -91,29 +92,23 @@ pub(crate) async fn run_plan(
     Ok(applied.steps)
 }
 
-/// An error with the first cells that are not as declared.
+/// An error with the first cells and claims that are not as declared.
 pub(crate) fn refuse_unless_it_holds(proof: &Proof) -> Result<(), CommandError> {
-    match proof.holds() {
-        true => Ok(()),
-        false => Err(refused(proof, proof.failures().collect(), proof.failed_claims().collect())),
-    }
+    refuse(proof, proof.failures().collect(), proof.failed_claims().collect())
 }
 
 /// The same while somebody else has still to do his half: what is not possible yet is no failure,
 /// what is possible and should not be is one.
 fn refuse_if_wider(proof: &Proof) -> Result<(), CommandError> {
-    let cells: Vec<_> = proof.failures().filter(|cell| cell.actual == Access::Allowed).collect();
-    let allowed = |claim: &&Decided| {
-        claim.counterexample.as_ref().is_none_or(|found| found.decision.is_allowed())
-    };
-    let claims: Vec<_> = proof.failed_claims().filter(allowed).collect();
-    match cells.is_empty() && claims.is_empty() && proof.public.is_empty() {
-        true => Ok(()),
-        false => Err(refused(proof, cells, claims)),
-    }
+    let cells = proof.failures().filter(|cell| cell.actual == Access::Allowed);
+    let claims = proof.failed_claims().filter(|claim| claim.expect == Expectation::Never);
+    refuse(proof, cells.collect(), claims.collect())
 }
 
-fn refused(proof: &Proof, cells: Vec<&Cell>, claims: Vec<&Decided>) -> CommandError {
+fn refuse(proof: &Proof, cells: Vec<&Cell>, claims: Vec<&Decided>) -> Result<(), CommandError> {
+    if cells.is_empty() && claims.is_empty() && proof.public.is_empty() {
+        return Ok(());
+    }
     let mut error = CommandError::new(Kind::Integrity, "the proof failed");
     for lane in &proof.public {
         error = error.hint(format!("the bucket of lane `{lane}` is public"));
@@ -124,7 +119,7 @@ fn refused(proof: &Proof, cells: Vec<&Cell>, claims: Vec<&Decided>) -> CommandEr
     for claim in claims.into_iter().take(5) {
         error = error.hint(claim.to_string());
     }
-    error
+    Err(error)
 }
 
 fn saved(path: &std::path::Path) -> Result<Plan, CommandError> {

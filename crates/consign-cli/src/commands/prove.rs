@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use consign_provision::prove::{Access, Certificates, prove_and};
+use consign_provision::prove::{Access, Alike, Certificates, prove_and};
 use consign_provision::{Desired, Documents, Operation, Proof};
 
 use super::apply::refuse_unless_it_holds;
@@ -142,14 +142,18 @@ pub(crate) fn text(proof: &Proof) -> String {
         .collect();
     let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
     let mut text = table(&heading, &rows);
+    text.push('\n');
+    for alike in &proof.alike {
+        let _ = write!(text, "\n{}", like(alike));
+    }
     let failures = proof.failures().count();
     let _ = write!(
         text,
-        "\n\n{} cells ({} operations in all), {failures} not as declared; {} claims over all requests, {} not \
+        "\n{} cells ({} operations in all), {failures} not as declared; {} claims over all requests, {} not \
          proved. Proved against {}, not by AWS.\n",
-        proof.cells.len(),
+        proof.totals.cells,
         Operation::ALL.len(),
-        proof.claims.len(),
+        proof.totals.claims,
         proof.failed_claims().count(),
         proof.model
     );
@@ -157,4 +161,17 @@ pub(crate) fn text(proof: &Proof) -> String {
         let _ = writeln!(text, "not looked at, taken as planned: {assumed}");
     }
     text
+}
+
+/// "`orders-p1` stands for 999 more lanes …".
+fn like(alike: &Alike) -> String {
+    let (first, last) = (alike.lanes.first(), alike.lanes.last());
+    let names = match (first, last) {
+        (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+        (Some(only), _) => only.to_string(),
+        _ => String::new(),
+    };
+    let count = alike.lanes.len();
+    let lanes = if count == 1 { "lane" } else { "lanes" };
+    format!("{} stands for {count} more {lanes}, proved likewise: {names}.", alike.listed)
 }

@@ -65,7 +65,7 @@ pub(super) fn view(outcome: &Outcome, stage: &Stage) -> serde_json::Value {
         "folder": outcome.folder,
         "endpoint": stage.running.endpoint(),
         "proof_holds": outcome.proof.holds(),
-        "cells": outcome.proof.cells.len(),
+        "cells": outcome.proof.totals.cells,
         "apply_steps": outcome.apply_steps,
         "sent": outcome.sent.id.to_string(),
         "received": outcome.received,

@@ -242,8 +242,8 @@ fn cells(scope: &BucketScope<'_>, of: impl Fn(&Cell) -> bool) -> Option<Says> {
         Ok(proof) => proof,
         Err(why) => return Says::fail(why.as_str(), "consign apply"),
     };
-    let about: Vec<&Cell> =
-        proof.cells.iter().filter(|cell| cell.lane == lane.name && of(cell)).collect();
+    let cells = proof.cells_of(proof.listed_for(&lane.name));
+    let about: Vec<&Cell> = cells.iter().filter(|cell| of(cell)).collect();
     let failing: Vec<&&Cell> = about.iter().filter(|cell| !cell.holds()).collect();
     if let Some(first) = failing.first() {
         let others = failing.len() - 1;
