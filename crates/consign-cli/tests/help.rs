@@ -31,6 +31,8 @@ const COMMANDS: &[&[&str]] = &[
     &["list"],
     &["show"],
     &["verify"],
+    &["seal"],
+    &["open"],
     &["completions"],
 ];
 

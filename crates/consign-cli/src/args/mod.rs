@@ -4,6 +4,7 @@
 mod files;
 mod judge;
 mod provision;
+mod sealed;
 mod setup;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use files::*;
 pub(crate) use judge::*;
 pub(crate) use provision::*;
+pub(crate) use sealed::*;
 pub(crate) use setup::*;
 
 const EXIT_CODES: &str = "\
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     List(LaneArgs),
     Show(ConsignmentArgs),
     Verify(ConsignmentArgs),
+    Seal(SealArgs),
+    Open(OpenArgs),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]
