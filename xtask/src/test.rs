@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::run::{self, Failure, Outcome, While};
-use crate::{judges, tidy};
+use crate::{fuzz, judges, tidy};
 
 pub(crate) const HELP: &str = "\
 Everything that must hold before a change lands.
@@ -27,13 +27,16 @@ pub(crate) const HELP_CI: &str = "\
 
 Usage: cargo xtask ci
 
-Also runs the demo, and every fuzz target for ten seconds where cargo-fuzz and a nightly toolchain
-are installed.
+Also runs the demo, and every fuzz target for a minute where cargo-fuzz and a nightly toolchain are
+installed.
 
 Example:
   cargo xtask ci
 ";
 
+/// Of each target in `ci`. `test` fuzzes nothing: building the targets, with sanitizers, would take
+/// as long as everything else.
+const FUZZ_SECONDS: u32 = 60;
 /// Pinned: a new release may bring new opinions, and they belong in a commit of their own.
 const CARGO_DENY: &str = "0.20.2";
 
@@ -59,7 +62,7 @@ pub(crate) fn command_ci(arguments: &[String]) -> Outcome {
         "demo",
         run::cargo().args(["run", "--release", "--package", "consign-cli", "--", "demo"]),
     )?;
-    fuzz_smoke()
+    fuzz::run(FUZZ_SECONDS, &[])
 }
 
 fn checks() -> Outcome {
@@ -119,28 +122,4 @@ fn licences_and_bans() -> Outcome {
             .args(["--log-level", "error", "check"])
             .args(["bans", "licenses", "sources"]),
     )
-}
-
-/// Ten seconds each: enough to find a target that no longer builds or dies on its own corpus.
-fn fuzz_smoke() -> Outcome {
-    let fuzz = |arguments: &[&str]| {
-        // rustup's proxy picks the toolchain; the variables that an outer cargo sets would undo it.
-        let mut command = Command::new("cargo");
-        command.current_dir(run::root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-        command.args(["+nightly", "fuzz"]).args(arguments);
-        command
-    };
-    let Ok(list) = run::capture(&mut fuzz(&["list"])) else {
-        eprintln!("SKIPPED fuzz targets: needs a nightly toolchain and cargo-fuzz");
-        return Ok(());
-    };
-    for target in list.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let corpus = format!("fuzz/seeds/{target}");
-        let mut command = fuzz(&["run", target]);
-        command.arg(format!("fuzz/corpus/{target}")).arg(corpus);
-        std::fs::create_dir_all(run::root().join("fuzz/corpus").join(target))?;
-        command.args(["--", "-max_total_time=10", "-print_final_stats=0", "-verbosity=0"]);
-        run::step(&format!("fuzz {target}"), &mut command)?;
-    }
-    Ok(())
 }

@@ -136,9 +136,11 @@ impl From<consign_seal::Error> for CommandError {
     fn from(error: consign_seal::Error) -> CommandError {
         use consign_seal::ErrorKind as Seal;
         let kind = match error.kind() {
-            Seal::BadKey | Seal::UnsupportedKey | Seal::NeedsPassphrase | Seal::NotForYou => {
-                Kind::Usage
-            }
+            Seal::BadKey
+            | Seal::UnsupportedKey
+            | Seal::NeedsPassphrase
+            | Seal::WrongPassphrase
+            | Seal::NotForYou => Kind::Usage,
             Seal::Usage | Seal::Io | Seal::Internal => Kind::Failed,
             _ => Kind::Integrity,
         };

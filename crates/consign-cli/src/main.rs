@@ -75,6 +75,8 @@ async fn run(
         Command::Show(args) => commands::show::run(&args, settings, terminal).await,
         Command::Verify(args) => commands::verify::run(&args, settings, terminal).await,
         Command::S3s2(command) => commands::s3s2::run(&command, settings, terminal).await,
+        Command::Seal(args) => commands::seal::run(&args, settings, terminal),
+        Command::Open(args) => commands::open::run(&args, settings, terminal).await,
         Command::Completions(args) => commands::completions::run(&args),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
     }

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) ca_bundle: Option<PathBuf>,
     /// The shared credentials file and the shared configuration file of AWS.
     pub(crate) aws_files: [PathBuf; 2],
+    /// Where `ssh` keeps a person's keys.
+    pub(crate) ssh_dir: PathBuf,
 }
 
 /// The configuration file: the same words as the flags.
@@ -89,6 +91,7 @@ impl Settings {
                 .or(file.endpoint),
             region: global.region.clone().or_else(|| variable("AWS_REGION")).or(file.region),
             ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
+            ssh_dir: folders.home.join(".ssh"),
             aws_files: [
                 variable("AWS_SHARED_CREDENTIALS_FILE")
                     .map_or_else(|| folders.home.join(".aws/credentials"), PathBuf::from),

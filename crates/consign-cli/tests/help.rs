@@ -35,6 +35,8 @@ const COMMANDS: &[&[&str]] = &[
     &["s3s2", "decrypt"],
     &["s3s2", "genkey"],
     &["s3s2", "config"],
+    &["seal"],
+    &["open"],
     &["completions"],
 ];
 

@@ -101,7 +101,7 @@ impl Vector {
             Ok(reader) => reader,
             Err(error) => {
                 assert!(nonce.is_none(), "{error}");
-                return (Outcome::Payload, released, Some(error));
+                return (Outcome::Header, released, Some(error));
             }
         };
         match reader.read_to_end(&mut released) {

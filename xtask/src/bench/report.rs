@@ -10,8 +10,15 @@ use super::measure::Sample;
 use super::stage::Stage;
 use crate::run::{self, Failure, Outcome, While};
 
-const BEGIN: &str = "<!-- bench: written by `cargo xtask bench`; do not edit below -->";
-const END: &str = "<!-- bench: end -->";
+/// The markers around what is written.
+pub(super) type Markers = [&'static str; 2];
+
+const TRANSFERS: Markers =
+    ["<!-- bench: written by `cargo xtask bench`; do not edit below -->", "<!-- bench: end -->"];
+pub(super) const SEALS: Markers = [
+    "<!-- seals: written by `cargo xtask bench seals`; do not edit below -->",
+    "<!-- seals: end -->",
+];
 
 /// One job as a Markdown table; the first row is consign, the last columns are relative to it.
 pub(super) fn table(title: &str, rows: &[Row]) -> String {
@@ -36,7 +43,7 @@ pub(super) fn table(title: &str, rows: &[Row]) -> String {
     text
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
@@ -45,10 +52,18 @@ fn median(mut figures: Vec<f64>) -> f64 {
 
 /// On what and with what it was measured.
 pub(super) fn conditions(stage: &Stage, runs: usize) -> Outcome<String> {
-    let first_line = |program: &str, argument: &str| {
-        let text = run::capture(Command::new(program).arg(argument)).unwrap_or_default();
-        text.lines().next().unwrap_or("unknown").trim().to_owned()
-    };
+    let files = if stage.on_tmpfs() { "tmpfs" } else { "the temporary folder" };
+    Ok(format!(
+        "{}Cores are shared with the server, files on {files}. age {}, s5cmd {}, {}.\n",
+        machine(runs)?,
+        first_line("age", "--version"),
+        first_line(stage.variable("S5CMD"), "version"),
+        first_line(stage.variable("RCLONE"), "version"),
+    ))
+}
+
+/// The machine, the day, and which consign.
+pub(super) fn machine(runs: usize) -> Outcome<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown", |(_, model)| model);
@@ -59,25 +74,35 @@ pub(super) fn conditions(stage: &Stage, runs: usize) -> Outcome<String> {
         .map_or_else(|_| "unknown".to_owned(), |commit| commit.trim().to_owned());
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown");
-    let files = if stage.on_tmpfs() { "tmpfs" } else { "the temporary folder" };
     Ok(format!(
-        "Measured {} on {model}, {cores} cores shared with the server, files on {files}; medians of \
-         {runs} runs; load average {load} at the end.\n{} (commit {commit}), age {}, s5cmd {}, {}.\n",
+        "Measured {} on {model}, {cores} cores; medians of {runs} runs; load average {load} at the \
+         end. consign at commit {commit}.\n",
         date.trim(),
-        first_line(stage.variable("CONSIGN"), "--version"),
-        first_line("age", "--version"),
-        first_line(stage.variable("S5CMD"), "version"),
-        first_line(stage.variable("RCLONE"), "version"),
     ))
 }
 
-/// Replaces what stands between the markers.
+fn first_line(program: &str, argument: &str) -> String {
+    let text = run::capture(Command::new(program).arg(argument)).unwrap_or_default();
+    text.lines().next().unwrap_or("unknown").trim().to_owned()
+}
+
+/// Replaces what stands between the markers of transfers.
 pub(super) fn write(file: &Path, conditions: &str, tables: &[String]) -> Outcome {
+    write_between(file, TRANSFERS, conditions, tables)
+}
+
+/// Replaces what stands between two markers.
+pub(super) fn write_between(
+    file: &Path,
+    [begin, end]: Markers,
+    conditions: &str,
+    tables: &[String],
+) -> Outcome {
     let text = fs::read_to_string(file).during(file.display())?;
     let missing = || Failure::new(format!("{}: the markers are missing", file.display()));
-    let (head, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, tail) = rest.split_once(END).ok_or_else(missing)?;
-    let text = format!("{head}{BEGIN}\n\n{conditions}\n{}\n{END}{tail}", tables.join("\n"));
+    let (head, rest) = text.split_once(begin).ok_or_else(missing)?;
+    let (_, tail) = rest.split_once(end).ok_or_else(missing)?;
+    let text = format!("{head}{begin}\n\n{conditions}\n{}\n{end}{tail}", tables.join("\n"));
     fs::write(file, text).during(file.display())
 }
 
@@ -109,14 +134,15 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_markers_is_replaced() {
+        let [begin, end] = TRANSFERS;
         let folder = run::target().join("tmp");
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join(format!("bench-report-{}.md", std::process::id()));
-        fs::write(&file, format!("head\n{BEGIN}\nold\n{END}\ntail\n")).unwrap();
+        fs::write(&file, format!("head\n{begin}\nold\n{end}\ntail\n")).unwrap();
         write(&file, "conditions\n", &["table\n".to_owned()]).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         fs::remove_file(&file).unwrap();
-        let expected = format!("head\n{BEGIN}\n\nconditions\n\ntable\n\n{END}\ntail\n");
+        let expected = format!("head\n{begin}\n\nconditions\n\ntable\n\n{end}\ntail\n");
         assert_eq!(text, expected);
     }
 }

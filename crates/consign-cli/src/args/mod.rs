@@ -6,6 +6,7 @@ mod judge;
 mod lanes;
 mod provision;
 mod s3s2;
+mod sealed;
 mod setup;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use judge::*;
 pub(crate) use lanes::*;
 pub(crate) use provision::*;
 pub(crate) use s3s2::*;
+pub(crate) use sealed::*;
 pub(crate) use setup::*;
 
 const EXIT_CODES: &str = "\
@@ -107,6 +109,8 @@ pub(crate) enum Command {
     /// The commands of s3s2: share with its users, read what they shared
     #[command(subcommand)]
     S3s2(S3s2Command),
+    Seal(SealArgs),
+    Open(OpenArgs),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]

@@ -67,7 +67,8 @@ pub(crate) enum KeysCommand {
 ///
 /// The private keys stay in the key folder, readable by you alone, in the formats of age and OpenSSH:
 /// `age -d -i KEYS/PARTY.identity` and `ssh-keygen -Y sign -f KEYS/PARTY.signer` take them. The public
-/// parts are added to the exchange file.
+/// parts are added to the exchange file. The key to open is post-quantum where everybody concerned can
+/// use it: the other receivers of the party's lanes, and the `age` on this machine if there is one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  consign keys new acme\n  consign keys new acme --print")]
 pub(crate) struct KeysNewArgs {
@@ -77,6 +78,12 @@ pub(crate) struct KeysNewArgs {
     /// Only print the public parts, leave the exchange file alone
     #[arg(long)]
     pub(crate) print: bool,
+    /// A post-quantum key (age1pq1…) whatever others can use; `age` 1.3 and later opens with it
+    #[arg(long, conflicts_with = "classic")]
+    pub(crate) post_quantum: bool,
+    /// An X25519 key (age1…), which every `age` opens with
+    #[arg(long)]
+    pub(crate) classic: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use consign::Keys;
-use consign_model::PartyName;
+use consign_model::{Exchange, LaneName, PartyName, PublicKey};
 use consign_seal::{age, sshsig};
 use toml_edit::{Array, DocumentMut};
 
@@ -12,12 +12,21 @@ use super::files;
 use crate::args::KeysNewArgs;
 use crate::error::CommandError;
 use crate::settings::Settings;
-use crate::terminal::{Terminal, table};
+use crate::terminal::{Terminal, escape, table};
 
 /// Ending of the age identity file that opens what is sent to the party.
 const IDENTITY: &str = "identity";
 /// Ending of the OpenSSH private key that signs what the party sends.
 const SIGNER: &str = "signer";
+
+/// What kind of key opens what is sent to a party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// X25519, which every `age` knows.
+    Classic,
+    /// ML-KEM-768 and X25519.
+    PostQuantum,
+}
 
 /// The public parts, as the exchange file holds them.
 #[derive(serde::Serialize)]
@@ -41,12 +50,17 @@ pub(crate) fn new(
                 .hint("consign keys new PARTY"));
         }
     };
+    let kind = match (args.post_quantum, args.classic) {
+        (true, _) => Kind::PostQuantum,
+        (_, true) => Kind::Classic,
+        _ => fitting(settings, &party, terminal)?,
+    };
     let public = if !args.print && settings.exchange_file.exists() {
-        let public = make_and_add(settings, &party)?;
+        let public = make_and_add(settings, &party, kind)?;
         terminal.say(&format!("Added the public keys to {}.", settings.exchange_file.display()));
         public
     } else {
-        make(&settings.keys_dir, &party)?
+        make(&settings.keys_dir, &party, kind)?
     };
     terminal.say(&format!(
         "The private keys are in {}; keep a copy where you keep your most important secrets: \
@@ -81,13 +95,68 @@ pub(crate) fn list(settings: &Settings, terminal: &Terminal) -> Result<(), Comma
     terminal.result(&found, &table(&["PARTY", "RECIPIENT", "SIGNER"], &rows))
 }
 
+/// Post-quantum, unless somebody could not use it (docs/decisions/0011): another receiver of a lane
+/// has a key that is not, beside which it cannot stand; or the `age` of this machine, which is to
+/// open everything without us, is older than those keys.
+fn fitting(
+    settings: &Settings,
+    party: &PartyName,
+    terminal: &Terminal,
+) -> Result<Kind, CommandError> {
+    let exchange = settings.exchange_file.exists().then(|| settings.exchange()).transpose()?;
+    let classic = exchange.as_ref().and_then(|exchange| classic_receiver(exchange, party));
+    let reason = match (classic, old_age()) {
+        (Some((lane, other)), _) => {
+            format!("lane {lane} also goes to {other}, whose key is not post-quantum")
+        }
+        (None, Some(version)) => {
+            format!("the age on this machine is {version}; post-quantum keys need 1.3")
+        }
+        (None, None) => return Ok(Kind::PostQuantum),
+    };
+    terminal.say(&format!(
+        "Making an X25519 key: {}. `--post-quantum` makes the other kind.",
+        escape(&reason)
+    ));
+    Ok(Kind::Classic)
+}
+
+/// A lane to this party and another one, and that one, if a key of his is not post-quantum.
+fn classic_receiver<'a>(
+    exchange: &'a Exchange,
+    party: &PartyName,
+) -> Option<(&'a LaneName, &'a PartyName)> {
+    let lanes = exchange.lanes.iter().filter(|(_, lane)| lane.to.contains(party));
+    lanes.flat_map(|(name, lane)| lane.to.iter().map(move |to| (name, to))).find(|(_, other)| {
+        let keys = exchange.party(other).map(|other| other.recipients.as_slice());
+        let is_classic = |key: &PublicKey| !key.key.starts_with("age1pq1");
+        *other != party && keys.unwrap_or_default().iter().any(is_classic)
+    })
+}
+
+/// The version of the `age` on PATH, if there is one and it is not known to be 1.3 or later.
+fn old_age() -> Option<String> {
+    let output = std::process::Command::new("age").arg("--version").output().ok()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (!knows_post_quantum(&version)).then_some(version)
+}
+
+fn knows_post_quantum(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches('v').split(['.', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (1, 3),
+        _ => false,
+    }
+}
+
 /// Makes a party's keys and writes their public parts into the exchange file.
 pub(crate) fn make_and_add(
     settings: &Settings,
     party: &PartyName,
+    kind: Kind,
 ) -> Result<PublicKeys, CommandError> {
     let mut document = editable(settings, party)?;
-    let public = make(&settings.keys_dir, party)?;
+    let public = make(&settings.keys_dir, party, kind)?;
     add_public(&mut document, &public)?;
     files::replace(&settings.exchange_file, document.to_string().as_bytes()).map_err(|e| {
         CommandError::failed(format!("cannot change {}", settings.exchange_file.display()))
@@ -97,12 +166,15 @@ pub(crate) fn make_and_add(
 }
 
 /// Makes both private key files of a party; neither may exist. On failure nothing is left behind.
-fn make(keys_dir: &Path, party: &PartyName) -> Result<PublicKeys, CommandError> {
+fn make(keys_dir: &Path, party: &PartyName, kind: Kind) -> Result<PublicKeys, CommandError> {
     files::private_dir(keys_dir).map_err(|e| {
         CommandError::failed(format!("cannot make the key folder {}", keys_dir.display()))
             .caused_by(e)
     })?;
-    let identity = age::Identity::generate()?;
+    let identity = match kind {
+        Kind::Classic => age::Identity::generate()?,
+        Kind::PostQuantum => age::Identity::generate_post_quantum()?,
+    };
     let signer = sshsig::SigningKey::generate()?;
     let recipient = identity.to_recipient().to_string();
     let signer_line = signer.public_line("");
@@ -246,4 +318,25 @@ fn add_public(document: &mut DocumentMut, public: &PublicKeys) -> Result<(), Com
             .push(value.as_str());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_age_are_compared() {
+        for (version, knows) in [
+            ("1.1.1", false),
+            ("v1.2.1", false),
+            ("1.3.0", true),
+            ("v1.3.1", true),
+            ("v1.10.0-rc.1", true),
+            ("2.0", true),
+            ("(unknown)", false),
+            ("", false),
+        ] {
+            assert_eq!(knows_post_quantum(version), knows, "{version}");
+        }
+    }
 }

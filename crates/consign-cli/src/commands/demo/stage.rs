@@ -54,7 +54,7 @@ impl Stage {
         settings.state_dir = folder.join("state");
         write_exchange(&settings.exchange_file)?;
         for (party, _) in PARTIES {
-            keys::make_and_add(&settings, &PartyName::parse(party)?)?;
+            keys::make_and_add(&settings, &PartyName::parse(party)?, keys::Kind::Classic)?;
         }
         let exchange = settings.exchange()?;
         let mut options = local::options(&folder.join("cloud"), Some(&exchange));

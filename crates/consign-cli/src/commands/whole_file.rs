@@ -1,0 +1,102 @@
+//! Output that has its final name only when it is whole: a temporary file in the same folder,
+//! renamed at the end, or standard output.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::CommandError;
+
+/// Where the result of a command goes.
+pub(crate) enum WholeFile {
+    /// A file that has no name of its own yet.
+    Pending {
+        /// What is written to.
+        file: tempfile::NamedTempFile,
+        /// Its name in the end.
+        path: PathBuf,
+        /// Whether it may replace another.
+        force: bool,
+    },
+    /// A pipe, or a terminal if the person says so.
+    Stdout(io::Stdout),
+}
+
+impl WholeFile {
+    /// `-` is standard output. A file that exists is refused before any work is done.
+    pub(crate) fn create(path: &Path, force: bool) -> Result<WholeFile, CommandError> {
+        if path == Path::new("-") {
+            return Ok(WholeFile::Stdout(io::stdout()));
+        }
+        if !force && path.exists() {
+            return Err(exists(path));
+        }
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| {
+            CommandError::usage(format!("cannot write into {}", folder.display())).caused_by(e)
+        })?;
+        Ok(WholeFile::Pending { file, path: path.to_path_buf(), force })
+    }
+
+    /// Standard output, unless it is a terminal, which bytes of any kind could drive.
+    pub(crate) fn piped() -> Result<WholeFile, CommandError> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(CommandError::usage("standard output is a terminal")
+                .hint("name a file with -o FILE; -o - prints here all the same"));
+        }
+        Ok(WholeFile::Stdout(stdout))
+    }
+
+    /// Whether standard output is taken by the content.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self, WholeFile::Stdout(_))
+    }
+
+    /// Gives the file its name, once it is on the disk.
+    pub(crate) fn finish(self) -> Result<(), CommandError> {
+        match self {
+            WholeFile::Stdout(mut stdout) => stdout
+                .flush()
+                .map_err(|e| CommandError::failed("cannot write to standard output").caused_by(e)),
+            WholeFile::Pending { file, path, force } => {
+                let cannot = |e: io::Error| {
+                    CommandError::failed(format!("cannot write {}", path.display())).caused_by(e)
+                };
+                file.as_file().sync_all().map_err(cannot)?;
+                let kept = match force {
+                    true => file.persist(&path).map_err(|e| e.error),
+                    false => file.persist_noclobber(&path).map_err(|e| e.error),
+                };
+                match kept {
+                    Ok(_) => Ok(()),
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(exists(&path)),
+                    Err(e) => Err(cannot(e)),
+                }
+            }
+        }
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            WholeFile::Pending { file, .. } => file.write(bytes),
+            WholeFile::Stdout(stdout) => stdout.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            WholeFile::Pending { file, .. } => file.flush(),
+            WholeFile::Stdout(stdout) => stdout.flush(),
+        }
+    }
+}
+
+fn exists(path: &Path) -> CommandError {
+    CommandError::usage(format!("{} exists already", path.display()))
+        .hint("name another with -o FILE, or replace it with --force")
+}
