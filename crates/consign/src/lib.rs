@@ -18,6 +18,7 @@ mod chain;
 mod destination;
 mod error;
 mod fetch;
+mod key_source;
 mod letter;
 mod list;
 mod meter;
@@ -40,6 +41,7 @@ mod unpack;
 mod verify;
 
 pub use error::{Error, ErrorKind, Result};
+pub use key_source::KeySource;
 pub use list::{Listed, ListedAs, list};
 pub use office::{Clock, Dice, Keys, Office};
 pub use progress::{Phase, Progress, Silent};

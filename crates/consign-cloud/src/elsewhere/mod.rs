@@ -1,9 +1,10 @@
-//! What services other than S3, KMS, IAM and STS say about buckets. Read only.
+//! What services other than S3, KMS, IAM and STS say about buckets, and keep for us. Read only.
 //!
 //! Start with [`Cloud::elsewhere`](crate::Cloud::elsewhere). One request per method, but for
 //! [`Elsewhere::trails`], which asks twice more for each trail.
 
 mod signed;
+mod stored;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
