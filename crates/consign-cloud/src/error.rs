@@ -365,6 +365,8 @@ fn kind_of(code: Option<&str>, status: u16) -> ErrorKind {
         | "NoSuchEntity"
         | "NotFound"
         | "NotFoundException"
+        | "ParameterNotFound"
+        | "ResourceNotFoundException"
         | "NoSuchBucketPolicy"
         | "NoSuchLifecycleConfiguration"
         | "NoSuchPublicAccessBlockConfiguration"

@@ -21,6 +21,7 @@ mod chain;
 mod destination;
 mod error;
 mod fetch;
+mod key_source;
 mod lane_secret;
 mod letter;
 mod list;
@@ -45,6 +46,7 @@ mod unpack;
 mod verify;
 
 pub use error::{Error, ErrorKind, Result};
+pub use key_source::KeySource;
 pub use lane_secret::{hand_over, take_over};
 pub use list::{Listed, ListedAs, list};
 pub use office::{Clock, Dice, Keys, Office};

@@ -1,10 +1,11 @@
-//! What services other than S3, KMS, IAM and STS say about buckets. Read only.
+//! What services other than S3, KMS, IAM and STS say about buckets, and keep for us. Read only.
 //!
 //! Start with [`Cloud::elsewhere`](crate::Cloud::elsewhere). One request per method, but for
 //! [`Elsewhere::trails`], which asks twice more for each trail.
 
 mod doors;
 pub(crate) mod signed;
+mod stored;
 
 pub use doors::MalwarePlan;
 

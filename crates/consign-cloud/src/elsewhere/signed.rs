@@ -1,9 +1,9 @@
 //! One signed request to a service that has no SDK crate here, and its answer as text.
 //!
-//! S3 Control, CloudTrail, SQS, GuardDuty and Access Analyzer are asked some thirty questions between
-//! them, each a line of JSON or an empty body. Their SDK crates would cost about a minute of compilation each
-//! for that (see docs/decisions/0007); the signature, the HTTP client and the credentials are those
-//! that every other request here uses.
+//! S3 Control, CloudTrail, SQS, GuardDuty, Access Analyzer, Systems Manager and Secrets Manager are asked
+//! some thirty questions between them, each a line of JSON or an empty body. Their SDK crates would cost
+//! about a minute of compilation each for that (see docs/decisions/0007); the signature, the HTTP client
+//! and the credentials are those that every other request here uses.
 
 use std::time::{Duration, SystemTime};
 
@@ -170,7 +170,7 @@ impl Sender {
     }
 }
 
-fn unsent(call: Call, error: SdkError<std::convert::Infallible, HttpResponse>) -> Error {
+pub(super) fn unsent(call: Call, error: SdkError<std::convert::Infallible, HttpResponse>) -> Error {
     let timeout = match &error {
         SdkError::TimeoutError(_) => true,
         SdkError::DispatchFailure(failure) => failure.is_timeout(),

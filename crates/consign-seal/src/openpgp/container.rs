@@ -7,13 +7,12 @@
 
 use std::io::{self, BufReader, Read, Write};
 
-use aws_lc_rs::cipher::{StreamingDecryptingKey, StreamingEncryptingKey};
+use aws_lc_rs::cipher::StreamingEncryptingKey;
 use aws_lc_rs::digest;
 use pgp::crypto::sym::{StreamDecryptor, SymmetricKeyAlgorithm};
 use pgp::types::Seipdv1ReadMode;
-use zeroize::Zeroizing;
 
-use super::cipher::{Chunks, SALT_BYTES, Suite, TAG_BYTES, cfb_decrypt, cfb_encrypt, tampered};
+use super::cipher::{CfbDecrypt, Chunks, SALT_BYTES, Suite, TAG_BYTES, cfb_encrypt, tampered};
 use super::packet::Packets;
 use crate::{Error, primitives};
 
@@ -164,11 +163,11 @@ const STEP_BYTES: usize = 64 * 1024;
 /// when `read` has returned 0, and not before.
 pub(super) struct ReadV1<R> {
     inner: Packets<R>,
-    cipher: StreamingDecryptingKey,
+    cipher: CfbDecrypt,
     hash: digest::Context,
     sealed: Vec<u8>,
     /// Decrypted: `given` of it has been given, and the last bytes may turn out to be the MDC.
-    plain: Zeroizing<Vec<u8>>,
+    plain: Vec<u8>,
     given: usize,
     prefix_read: bool,
     ended: bool,
@@ -182,10 +181,10 @@ impl<R: Read> ReadV1<R> {
     ) -> Result<ReadV1<R>, Error> {
         Ok(ReadV1 {
             inner,
-            cipher: cfb_decrypt(cipher, session_key)?,
+            cipher: CfbDecrypt::new(cipher, session_key)?,
             hash: digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY),
             sealed: Vec::new(),
-            plain: Zeroizing::new(Vec::new()),
+            plain: Vec::new(),
             given: 0,
             prefix_read: false,
             ended: false,
@@ -198,8 +197,7 @@ impl<R: Read> ReadV1<R> {
     }
 
     fn step(&mut self) -> Result<(), Error> {
-        let given = self.plain.drain(..self.given);
-        drop(given);
+        self.plain.drain(..self.given);
         self.given = 0;
         self.sealed.clear();
         let mut limited = self.inner.by_ref().take(STEP_BYTES as u64);
@@ -207,10 +205,7 @@ impl<R: Read> ReadV1<R> {
         if self.sealed.is_empty() {
             return self.end();
         }
-        let mut out = Zeroizing::new(vec![0u8; self.sealed.len() + BLOCK_BYTES]);
-        let opened =
-            self.cipher.update(&self.sealed, &mut out).map_err(|_| Error::internal("AES-CFB"))?;
-        self.plain.extend_from_slice(opened.written());
+        self.cipher.update(&self.sealed, &mut self.plain)?;
         if !self.prefix_read && self.plain.len() >= PREFIX_BYTES {
             // The repeated two bytes are not looked at: they prove nothing, and answering whether
             // they fit has been an oracle (§5.13.1).
@@ -302,7 +297,7 @@ pub(super) struct ReadChunks<R> {
     chunks: Chunks,
     chunk_bytes: usize,
     sealed: Vec<u8>,
-    plain: Zeroizing<Vec<u8>>,
+    plain: Vec<u8>,
     given: usize,
     index: u64,
     total: u64,
@@ -317,7 +312,7 @@ impl<R: Read> ReadChunks<R> {
             chunks,
             chunk_bytes,
             sealed: Vec::new(),
-            plain: Zeroizing::new(Vec::new()),
+            plain: Vec::new(),
             given: 0,
             index: 0,
             total: 0,
@@ -340,7 +335,7 @@ impl<R: Read> ReadChunks<R> {
         };
         let rest = self.sealed.split_off(end);
         self.plain.clear();
-        std::mem::swap(&mut *self.plain, &mut self.sealed);
+        std::mem::swap(&mut self.plain, &mut self.sealed);
         self.sealed.extend_from_slice(&rest);
         self.given = 0;
         // A container without content has the last tag alone.

@@ -8,7 +8,6 @@
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 
 use pgp::types::KeyDetails;
-use zeroize::Zeroizing;
 
 use super::armor::{self, ArmorReader, SNIFF_BYTES, looks_armored};
 use super::certificate::Certificate;
@@ -178,15 +177,15 @@ pub fn open_all(
     let chunked = stage.container.is_chunked();
     let mut decrypted = stage.decrypt(options)?;
     if !chunked {
-        let mut whole = Zeroizing::new(Vec::new());
+        let mut whole = Vec::with_capacity(sealed.len());
         decrypted.read_to_end(&mut whole).map_err(Error::from_io)?;
         decrypted = Box::new(Cursor::new(whole));
     }
     let mut reader = OpenReader::read(decrypted, keys, signers, options)?;
-    let mut plain = Zeroizing::new(Vec::new());
+    let mut plain = Vec::with_capacity(sealed.len());
     reader.read_to_end(&mut plain).map_err(Error::from_io)?;
     Ok(Opened {
-        plain: std::mem::take(&mut *plain),
+        plain,
         signed_by: reader.signed_by().map(str::to_owned),
         signed_at: reader.signed_at(),
         file_name: reader.file_name().map(str::to_owned),

@@ -1,0 +1,243 @@
+//! OpenPGP keys from where people keep them: files, Systems Manager and Secrets Manager (moto, filled
+//! by boto3), and an HTTPS server whose key must be the pinned one.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use consign::{ErrorKind, KeySource};
+use consign_cloud::{Cloud, Credentials, Settings};
+use consign_seal::openpgp::{KeyKind, SecretKey};
+use consign_testkit::judges;
+
+const FILL: &str = r#"
+import boto3, sys
+endpoint, public, secret = sys.argv[1:4]
+def client(name):
+    return boto3.client(name, endpoint_url=endpoint, region_name="eu-west-1",
+                        aws_access_key_id="id", aws_secret_access_key="secret")
+ssm, manager = client("ssm"), client("secretsmanager")
+ssm.put_parameter(Name="/keys/public", Value=open(public).read(), Type="String", Tier="Advanced")
+ssm.put_parameter(Name="/keys/secret", Value=open(secret).read(), Type="SecureString")
+ssm.put_parameter(Name="/keys/none", Value="hello", Type="String")
+manager.create_secret(Name="keys/secret", SecretString=open(secret).read())
+manager.create_secret(Name="keys/binary", SecretBinary=open(secret, "rb").read())
+"#;
+
+/// Answers with keys, redirects, and too much, over TLS with its own certificate.
+const SERVE: &str = r#"
+import http.server, ssl, sys
+certificate, private, keys = sys.argv[1:4]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        port = self.server.server_address[1]
+        moved = {"/near": "/keys", "/far": "https://localhost:%d/keys" % port, "/round": "/round",
+                 "/plain": "http://127.0.0.1:%d/keys" % port}
+        if self.path in moved:
+            self.send_response(302)
+            self.send_header("Location", moved[self.path])
+            self.end_headers()
+        elif self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            try:
+                for _ in range(1000): self.wfile.write(b"x" * 65536)
+            except OSError: pass
+        elif self.path == "/keys":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(open(keys, "rb").read())
+        else:
+            self.send_error(404)
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, private)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"#;
+
+/// A process that ends with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it is gone already.
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+struct Material {
+    folder: tempfile::TempDir,
+    key: SecretKey,
+    other: SecretKey,
+}
+
+impl Material {
+    fn new() -> Material {
+        let made = |name| SecretKey::generate(KeyKind::Curve25519, name, now()).unwrap();
+        let (key, other) = (made("acme"), made("globex"));
+        let folder = tempfile::tempdir().unwrap();
+        let both = [&key, &other].map(|key| key.certificate().to_armored().unwrap()).concat();
+        std::fs::write(folder.path().join("public"), both).unwrap();
+        std::fs::write(folder.path().join("secret"), key.to_armored(None).unwrap().as_bytes())
+            .unwrap();
+        Material { folder, key, other }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+}
+
+async fn cloud(endpoint: Option<String>, ca_bundle: Option<PathBuf>) -> Cloud {
+    let settings = Settings {
+        endpoint,
+        region: Some("eu-west-1".to_owned()),
+        ca_bundle,
+        explicit_credentials: Some(Credentials::new("id", "secret", None)),
+        ..Settings::default()
+    };
+    Cloud::connect(&settings).await.unwrap()
+}
+
+async fn certificates(text: &str, cloud: Option<&Cloud>) -> Result<Vec<String>, consign::Error> {
+    let found = KeySource::parse(text)?.certificates(cloud).await?;
+    Ok(found.iter().map(consign_seal::openpgp::Certificate::fingerprint).collect())
+}
+
+#[tokio::test]
+async fn files_give_all_or_the_pinned_key() {
+    let material = Material::new();
+    let (one, two) = (material.key.fingerprint(), material.other.fingerprint());
+    let public = material.text("public");
+    assert_eq!(certificates(&public, None).await.unwrap(), [one.clone(), two.clone()]);
+    assert_eq!(
+        certificates(&format!("{public}#{two}"), None).await.unwrap(),
+        std::slice::from_ref(&two)
+    );
+    let missing = format!("{public}#{}", "0".repeat(40));
+    assert_eq!(certificates(&missing, None).await.unwrap_err().kind(), ErrorKind::Configuration);
+    assert!(certificates(&material.text("absent"), None).await.is_err());
+    assert!(certificates(&material.text("secret"), None).await.is_err(), "a secret key");
+    let source = KeySource::parse(&format!("{}#{one}", material.text("secret"))).unwrap();
+    assert_eq!(source.secret_keys(None).await.unwrap()[0].fingerprint(), one);
+    let source = KeySource::parse(&format!("{}#{two}", material.text("secret"))).unwrap();
+    assert!(source.secret_keys(None).await.is_err());
+}
+
+fn moto(server: &Path) -> (Server, String) {
+    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = held.local_addr().expect("an address").port();
+    drop(held);
+    let process = judges::command(server)
+        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("moto_server starts");
+    let server = Server(process);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(90), "moto was not ready in time");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (server, format!("http://{address}"))
+}
+
+#[tokio::test]
+async fn parameters_and_secrets_give_keys() {
+    let server = consign_testkit::require!("moto_server");
+    let python = consign_testkit::require!("python");
+    let material = Material::new();
+    let (_moto, endpoint) = moto(&server);
+    let mut fill = judges::command(&python);
+    fill.args(["-c", FILL, &endpoint, &material.text("public"), &material.text("secret")]);
+    let output = fill.output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let cloud = cloud(Some(endpoint), None).await;
+    let (one, two) = (material.key.fingerprint(), material.other.fingerprint());
+    let found = certificates("ssm:/keys/public", Some(&cloud)).await.unwrap();
+    assert_eq!(found, [one.clone(), two.clone()]);
+    let found = certificates(&format!("ssm:/keys/public#{two}"), Some(&cloud)).await.unwrap();
+    assert_eq!(found, [two]);
+    for source in ["ssm:/keys/secret", "secretsmanager:keys/secret", "secretsmanager:keys/binary"] {
+        let keys = KeySource::parse(source).unwrap().secret_keys(Some(&cloud)).await;
+        assert_eq!(keys.unwrap()[0].fingerprint(), one, "{source}");
+    }
+    for (source, kind) in [
+        ("ssm:/keys/absent", ErrorKind::NotFound),
+        ("secretsmanager:absent", ErrorKind::NotFound),
+        ("ssm:/keys/none", ErrorKind::Configuration),
+    ] {
+        let error = certificates(source, Some(&cloud)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{source}: {error}");
+    }
+    let error = certificates("ssm:/keys/secret", Some(&cloud)).await.unwrap_err();
+    let words = format!("{error} {error:?}");
+    assert!(words.contains("secret key") && !words.contains("PRIVATE"), "{words}");
+}
+
+#[tokio::test]
+async fn addresses_give_the_pinned_key_and_nothing_else() {
+    let python = consign_testkit::require!("python3");
+    let openssl = consign_testkit::require!("openssl");
+    let material = Material::new();
+    let (certificate, private) = (material.text("tls.crt"), material.text("tls.key"));
+    let output = Command::new(openssl)
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-keyout", &private, "-out", &certificate, "-days", "2", "-subj", "/CN=keys"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        .output()
+        .expect("openssl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut process = Command::new(python)
+        .args(["-c", SERVE, &certificate, &private, &material.text("public")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let _server = Server(process);
+    let origin = format!("https://127.0.0.1:{}", line.trim());
+
+    let trusting = cloud(None, Some(material.path("tls.crt"))).await;
+    let two = material.other.fingerprint();
+    let get = async |path: &str, pin: &str| {
+        certificates(&format!("{origin}{path}#{pin}"), Some(&trusting)).await
+    };
+    assert_eq!(get("/keys", &two).await.unwrap(), std::slice::from_ref(&two));
+    assert_eq!(get("/near", &two).await.unwrap(), std::slice::from_ref(&two));
+    let wrong = get("/keys", &"A".repeat(40)).await.unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::Configuration);
+    assert_eq!(get("/absent", &two).await.unwrap_err().kind(), ErrorKind::NotFound);
+    for (path, word) in [
+        ("/far", "another host"),
+        ("/plain", "another host"),
+        ("/round", "too many times"),
+        ("/endless", "larger than"),
+    ] {
+        let error = get(path, &two).await.unwrap_err();
+        assert!(format!("{error:?}").contains(word), "{path}: {error:?}");
+    }
+    let source = KeySource::parse(&format!("{origin}/keys#{two}")).unwrap();
+    assert!(source.secret_keys(Some(&trusting)).await.is_err());
+    let distrusting = cloud(None, None).await;
+    assert!(source.certificates(Some(&distrusting)).await.is_err(), "an unknown certificate");
+}

@@ -1,0 +1,210 @@
+//! Where OpenPGP keys come from: a file, a parameter of Systems Manager, a secret of Secrets
+//! Manager, an HTTPS address whose key is pinned by fingerprint.
+//!
+//! Start with [`KeySource::parse`], then [`KeySource::certificates`] or [`KeySource::secret_keys`].
+//! A source may always end in `#FINGERPRINT`: then exactly that key is taken, and everything else
+//! there is refused or left aside. An HTTPS address must: TLS says which host answered, not whose
+//! key it has (a host can be taken over, and a key exchanged, without anybody noticing).
+
+use std::fmt;
+use std::path::PathBuf;
+
+use consign_cloud::Cloud;
+use consign_seal::openpgp::{self, Certificate, SecretKey};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result, io};
+
+/// Far above any keyring; what an address gives beyond it is not read.
+const BYTES_MAX: usize = 4 << 20;
+
+/// A place that keys are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySource {
+    place: Place,
+    /// The fingerprint of the key to take from there.
+    pin: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    File(PathBuf),
+    Parameter(String),
+    Secret(String),
+    Address(String),
+}
+
+impl KeySource {
+    /// Reads `PATH`, `ssm:NAME`, `secretsmanager:NAME-OR-ARN` or `https://HOST/PATH`, each perhaps
+    /// with `#FINGERPRINT` (40 or 64 hexadecimal digits), which an address must have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] for an address without a fingerprint or without TLS, and for
+    /// an empty name.
+    pub fn parse(text: &str) -> Result<KeySource> {
+        let refused = |why: &str| {
+            let shown = text.escape_debug();
+            Error::new(ErrorKind::Configuration, format!("keys cannot come from `{shown}`: {why}"))
+        };
+        let (name, pin) = match text.rsplit_once('#') {
+            Some((name, pin)) if is_fingerprint(pin) => (name, Some(pin.to_ascii_uppercase())),
+            Some((_, pin)) if text.starts_with("https:") => {
+                let why = format!("`{}` is not a fingerprint", pin.escape_debug());
+                return Err(refused(&why).hinting(
+                    "write the 40 (or 64) hexadecimal digits that `gpg --fingerprint` shows, without \
+                     spaces: https://HOST/PATH#FINGERPRINT",
+                ));
+            }
+            _ => (text, None),
+        };
+        let place = if let Some(name) = name.strip_prefix("ssm:") {
+            Place::Parameter(name.to_owned())
+        } else if let Some(name) = name.strip_prefix("secretsmanager:") {
+            Place::Secret(name.to_owned())
+        } else if name.starts_with("https:") {
+            if pin.is_none() {
+                return Err(refused("anybody who holds that host could exchange the key").hinting(
+                    "ask the owner for the fingerprint by another way, and append it: \
+                     https://HOST/PATH#FINGERPRINT",
+                ));
+            }
+            Place::Address(name.to_owned())
+        } else if name.starts_with("http:") {
+            return Err(refused("the way there is not encrypted").hinting("use https://"));
+        } else {
+            Place::File(PathBuf::from(name))
+        };
+        let empty = match &place {
+            Place::Parameter(name) | Place::Secret(name) | Place::Address(name) => name.is_empty(),
+            Place::File(path) => path.as_os_str().is_empty(),
+        };
+        if empty {
+            return Err(refused("it names nothing"));
+        }
+        Ok(KeySource { place, pin })
+    }
+
+    /// Whether credentials are needed to read it.
+    #[must_use]
+    pub fn needs_cloud(&self) -> bool {
+        !matches!(self.place, Place::File(_))
+    }
+
+    /// The certificates there; the pinned one alone, if one is pinned. `cloud` may be missing for
+    /// files.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if there is no key, or none with the pinned fingerprint;
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Denied`], [`ErrorKind::Cloud`] from the service.
+    pub async fn certificates(&self, cloud: Option<&Cloud>) -> Result<Vec<Certificate>> {
+        let bytes = self.read(cloud).await?;
+        let found = Certificate::parse(&bytes).map_err(|error| self.not_keys(error))?;
+        match &self.pin {
+            Some(pin) => {
+                let one = openpgp::pinned(found, pin).map_err(|error| self.not_keys(error))?;
+                Ok(vec![one])
+            }
+            None => Ok(found),
+        }
+    }
+
+    /// The secret keys there; the pinned one alone, if one is pinned. Errors as
+    /// [`KeySource::certificates`]. From an HTTPS address none are taken: whoever can read it has
+    /// them too.
+    pub async fn secret_keys(&self, cloud: Option<&Cloud>) -> Result<Vec<SecretKey>> {
+        if matches!(self.place, Place::Address(_)) {
+            let context = format!("a secret key does not belong at an address: {self}");
+            return Err(Error::new(ErrorKind::Configuration, context).hinting(
+                "keep it in a file of mode 0600, in Systems Manager (ssm:NAME) or in Secrets \
+                 Manager (secretsmanager:NAME)",
+            ));
+        }
+        let bytes = self.read(cloud).await?;
+        let mut found = SecretKey::parse(&bytes).map_err(|error| self.not_keys(error))?;
+        if let Some(pin) = &self.pin {
+            found.retain(|key| key.fingerprint() == *pin);
+            if found.is_empty() {
+                let context = format!("there is no secret key {pin} in {self}");
+                return Err(Error::new(ErrorKind::Configuration, context));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, cloud: Option<&Cloud>) -> Result<Zeroizing<Vec<u8>>> {
+        if let Place::File(path) = &self.place {
+            let read = std::fs::read(path).map(Zeroizing::new);
+            return read.map_err(io(ErrorKind::Configuration, "cannot read keys from", path));
+        }
+        let Some(cloud) = cloud else {
+            let context = format!("{self} needs a connection, and there is none");
+            return Err(Error::new(ErrorKind::Bug, context));
+        };
+        let elsewhere = cloud.elsewhere();
+        let read = match &self.place {
+            Place::Parameter(name) => elsewhere.parameter(name).await,
+            Place::Secret(name) => elsewhere.secret(name).await,
+            Place::Address(url) => elsewhere.document(url, BYTES_MAX).await.map(Zeroizing::new),
+            Place::File(_) => Ok(Zeroizing::default()),
+        };
+        read.map_err(|error| Error::from(error).during(&format!("keys from {self}")))
+    }
+
+    fn not_keys(&self, error: consign_seal::Error) -> Error {
+        Error::new(ErrorKind::Configuration, format!("keys from {self}")).because(error)
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File(path) => write!(f, "{}", path.display())?,
+            Place::Parameter(name) => write!(f, "ssm:{name}")?,
+            Place::Secret(name) => write!(f, "secretsmanager:{name}")?,
+            Place::Address(url) => f.write_str(url)?,
+        }
+        match &self.pin {
+            Some(pin) => write!(f, "#{pin}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_fingerprint(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIN: &str = "0123456789abcdef0123456789ABCDEF01234567";
+
+    #[test]
+    fn sources_are_read_and_shown() {
+        for text in ["acme.asc", "ssm:/keys/acme", "secretsmanager:keys/acme", "/a#b.asc"] {
+            assert_eq!(KeySource::parse(text).unwrap().to_string(), text);
+            let pinned = KeySource::parse(&format!("{text}#{PIN}")).unwrap();
+            assert_eq!(pinned.to_string(), format!("{text}#{}", PIN.to_uppercase()));
+        }
+        let address = KeySource::parse(&format!("https://keys.example/a.asc#{PIN}")).unwrap();
+        assert!(address.needs_cloud());
+        assert!(!KeySource::parse("acme.asc").unwrap().needs_cloud());
+    }
+
+    #[test]
+    fn unpinned_and_unencrypted_addresses_are_refused() {
+        for (text, word) in [
+            ("https://keys.example/a.asc", "exchange the key"),
+            ("https://keys.example/a.asc#1234ABCD", "not a fingerprint"),
+            ("https://keys.example/a.asc#", "not a fingerprint"),
+            ("http://keys.example/a.asc", "not encrypted"),
+            ("ssm:", "names nothing"),
+            ("", "names nothing"),
+        ] {
+            let error = KeySource::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{text}");
+            assert!(error.to_string().contains(word), "{text}: {error}");
+        }
+    }
+}
