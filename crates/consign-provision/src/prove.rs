@@ -346,8 +346,9 @@ impl<'a> Judge<'a> {
         parties: impl IntoIterator<Item = &'a PartyName>,
     ) -> Result<Judge<'a>, Error> {
         let lanes = lanes.into_iter().filter_map(|name| documents.lanes.get_key_value(name));
-        let lanes = lanes
-            .map(|(name, lane)| Ok((name, ParsedLane::of(name, lane, documents.queues.get(name))?)));
+        let lanes = lanes.map(|(name, lane)| {
+            Ok((name, ParsedLane::of(name, lane, documents.queues.get(name))?))
+        });
         let parties = parties.into_iter();
         let parties = parties.filter_map(|name| documents.identities.get_key_value(name));
         let identities = parties.map(|(party, policies)| {

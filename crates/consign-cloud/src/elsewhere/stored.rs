@@ -75,6 +75,7 @@ impl Elsewhere {
                 ("x-amz-target", target.to_owned()),
             ],
             body: body.to_string(),
+            ..Question::default()
         };
         let answer = Zeroizing::new(self.sender.ask(call.clone(), &question).await?);
         // The parser's own error could quote the answer.
