@@ -169,7 +169,7 @@ async fn a_claim_must_be_well_formed() {
         ("an empty header name", replaced("SignedHeaders=host", "SignedHeaders=;host"), 400, malformed),
         ("another termination", replaced("aws4_request", "aws5_request"), 400, malformed),
         ("another region", replaced("eu-west-1", "us-west-2"), 400, malformed),
-        ("an unknown service", replaced("/s3/", "/sqs/"), 400, malformed),
+        ("an unknown service", replaced("/s3/", "/sns/"), 400, malformed),
         ("another date", replaced("/20260301/", "/20260302/"), 400, malformed),
         ("a date that is none", replaced("/20260301/", "/2026030a/"), 400, malformed),
         ("20,000 characters", format!("AWS4-HMAC-SHA256 Credential={long}"), 400, malformed),
