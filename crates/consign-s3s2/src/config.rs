@@ -120,6 +120,10 @@ impl Config {
         if text.len() > BYTES_MAX {
             return Err(faulty("this is too large for a configuration file"));
         }
+        // A list would do for a struct, too.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(faulty("this is not a JSON configuration file of s3s2"));
+        }
         serde_json::from_slice(text)
             .map_err(|error| faulty("this is not a JSON configuration file of s3s2").because(error))
     }

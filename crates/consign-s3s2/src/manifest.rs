@@ -75,6 +75,10 @@ impl Manifest {
         if text.len() > BYTES_MAX {
             return Err(faulty("the manifest is too large"));
         }
+        // A list would do for a struct, too.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(faulty("this is not a manifest of s3s2"));
+        }
         let raw: Raw = serde_json::from_slice(text)
             .map_err(|error| faulty("this is not a manifest of s3s2").because(error))?;
         let place = Place::new(&raw.organization, &raw.folder).map_err(|error| {

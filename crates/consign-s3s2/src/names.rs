@@ -82,6 +82,9 @@ fn without_some(name: &str, rest: &str) -> bool {
     let Some(missing) = name.len().checked_sub(rest.len()).filter(|missing| *missing > 0) else {
         return false;
     };
+    if rest.is_empty() {
+        return false;
+    }
     // The first piece can begin only where the two do not differ yet.
     let same = name.bytes().zip(rest.bytes()).take_while(|(a, b)| a == b).count();
     let mut lengths = (1..=missing).filter(|length| missing % length == 0);
