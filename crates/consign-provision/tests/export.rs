@@ -63,6 +63,13 @@ fn lane_of_id<'a>(desired: &'a Desired, id: &str) -> &'a str {
     found.expect(id).as_ref()
 }
 
+/// The same of a party.
+fn party_of_id<'a>(desired: &'a Desired, id: &str) -> &'a str {
+    let plain = |text: &str| text.replace('-', "").to_lowercase();
+    let found = desired.parties.keys().find(|party| plain(party.as_ref()) == id.to_lowercase());
+    found.expect(id).as_ref()
+}
+
 /// What `Fn::GetAtt` and `Ref` stand for, everywhere in a value.
 fn resolved(desired: &Desired, value: &Value) -> Value {
     let stand_in = |name: &str, end: &str| {
@@ -114,12 +121,18 @@ fn documents_of_cloudformation(desired: &Desired, files: &Files) -> ReadBack {
                     (format!("key-{}", lane_of_id(desired, &id)), &properties["KeyPolicy"])
                 }
                 "AWS::IAM::UserPolicy" | "AWS::IAM::RolePolicy" => {
-                    let id = within("Party", "Policy").expect(id).to_lowercase();
-                    (format!("identity-{id}"), &properties["PolicyDocument"])
+                    let id = within("Party", "Policy").expect(id);
+                    (
+                        format!("identity-{}", party_of_id(desired, &id)),
+                        &properties["PolicyDocument"],
+                    )
                 }
                 "AWS::IAM::Role" => {
-                    let id = within("Party", "Role").expect(id).to_lowercase();
-                    (format!("trust-{id}"), &properties["AssumeRolePolicyDocument"])
+                    let id = within("Party", "Role").expect(id);
+                    (
+                        format!("trust-{}", party_of_id(desired, &id)),
+                        &properties["AssumeRolePolicyDocument"],
+                    )
                 }
                 _ => continue,
             };

@@ -155,7 +155,7 @@ fn every_action_and_condition_key_exists_and_fits() {
         );
         return;
     };
-    let services = ["s3", "kms", "sts"].map(|service| {
+    let services = ["s3", "kms", "sqs", "sts"].map(|service| {
         let text = std::fs::read_to_string(folder.join(format!("{service}.json")));
         let data: Value = serde_json::from_str(&text.expect("a file")).expect("JSON");
         (service, data)
@@ -200,6 +200,7 @@ fn check_statement(what: &str, statement: &Value, service: &str, data: &Value) {
         let about = |resource: &str| match service {
             "s3" if resource.contains('/') => fits("object"),
             "s3" => fits("bucket"),
+            "sqs" => fits("queue"),
             "sts" => fits("role"),
             _ => fits("key"),
         };
@@ -222,9 +223,10 @@ fn condition_keys(statement: &Value) -> Vec<String> {
     keys.flat_map(|keys| keys.as_object().expect("keys").keys().cloned()).collect()
 }
 
-/// `kms:EncryptionContext:${EncryptionContextKey}` stands for any key of the context.
+/// `kms:EncryptionContext:${EncryptionContextKey}` stands for any key of the context, and
+/// `s3:ExistingObjectTag/<key>` for any tag.
 fn same_key(known: &str, key: &str) -> bool {
-    match known.split_once("${") {
+    match known.split_once("${").or_else(|| known.split_once('<')) {
         Some((start, _)) => key.starts_with(start),
         None => known == key,
     }

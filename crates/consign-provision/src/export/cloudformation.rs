@@ -1,6 +1,6 @@
 //! One CloudFormation template per account.
 //!
-//! Buckets, their policies and keys outlive the stack (`Retain`): what lies in them does not
+//! Buckets, queues, their policies and keys outlive the stack (`Retain`): what lies in them does not
 //! belong to whoever deletes a stack, and a bucket that stays must not lose the policy that guards
 //! it. The ARN of a key of another account is a parameter; the identity policies that name it
 //! appear when all of their parameters are given, because two accounts wait for each other:
@@ -260,10 +260,13 @@ impl Template {
             // One names the other by its ARN alone.
             let before = (what == "Queue").then(|| format!("{id}DeadLetters"));
             let resource = Resource::new("AWS::SQS::Queue", settings).after(before);
-            self.add(format!("{id}{what}"), resource)?;
+            self.add(format!("{id}{what}"), resource.retained())?;
             let url = json!({ "Queues": [{ "Ref": format!("{id}{what}") }] });
             let guard = Resource::new("AWS::SQS::QueuePolicy", url);
-            self.add(format!("{id}{what}Policy"), guard.document("PolicyDocument", policy))?;
+            self.add(
+                format!("{id}{what}Policy"),
+                guard.document("PolicyDocument", policy).retained(),
+            )?;
         }
         Ok(())
     }

@@ -145,18 +145,20 @@ fn tag_changes(lane: &DesiredLane) -> Statement {
 }
 
 /// Until the scanner has said that an object is clean, nobody else reads it; an object without the
-/// tag has not been looked at, and the negated operator is true of it.
-fn unreleased(lane: &DesiredLane) -> Option<Statement> {
-    let scanner = lane.scanner()?;
+/// tag has not been looked at, and the negated operator is true of it. S3 knows an object's tags in
+/// these two calls alone, so the third way to its bytes is closed altogether.
+fn unreleased(lane: &DesiredLane) -> Vec<Statement> {
+    let Some(scanner) = lane.scanner() else { return Vec::new() };
     let tag = format!("s3:ExistingObjectTag/{SCAN_TAG}");
-    let calls = ["s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTorrent"];
-    Some(
-        Statement::deny("DenyUnreleased", &calls)
-            .everybody()
-            .on(&[lane.every_object()])
+    let deny = |sid: &str, calls: &[&str]| {
+        Statement::deny(sid, calls).everybody().on(&[lane.every_object()])
+    };
+    vec![
+        deny("DenyUnreleased", &["s3:GetObject", "s3:GetObjectVersion"])
             .when("StringNotEquals", &tag, &[SCAN_CLEAN])
             .when("ArnNotEquals", "aws:PrincipalArn", &[&scanner.arn]),
-    )
+        deny("DenyTorrents", &["s3:GetObjectTorrent"]),
+    ]
 }
 
 fn deletes_by_parties(lane: &DesiredLane) -> Statement {
