@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consign::Office;
+use consign::{Keys, Office};
 use consign_cloud::Cloud;
 use consign_model::{Exchange, Lane, LaneName, PartyName};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits};
@@ -81,6 +81,18 @@ pub(crate) fn with_cloud(
 ) -> Result<Office, CommandError> {
     let mut private = keys::read(&settings.keys_dir, &party)?;
     private.lane_secrets = lane_secret::read_all(&settings.keys_dir, &exchange)?;
+    with_keys(settings, exchange, party, cloud, private, progress)
+}
+
+/// Opens the office of somebody whose keys have been read.
+pub(crate) fn with_keys(
+    settings: &Settings,
+    exchange: Exchange,
+    party: PartyName,
+    cloud: Cloud,
+    private: Keys,
+    progress: Arc<Bar>,
+) -> Result<Office, CommandError> {
     files::private_dir(&settings.state_dir).map_err(|e| {
         CommandError::failed(format!(
             "cannot make the state folder {}",

@@ -31,6 +31,8 @@ const COMMANDS: &[&[&str]] = &[
     &["list"],
     &["show"],
     &["verify"],
+    &["rekey"],
+    &["keys", "lane-secret"],
     &["completions"],
 ];
 

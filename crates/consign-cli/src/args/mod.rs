@@ -102,6 +102,7 @@ pub(crate) enum Command {
     List(LaneArgs),
     Show(ConsignmentArgs),
     Verify(ConsignmentArgs),
+    Rekey(RekeyArgs),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]

@@ -25,6 +25,7 @@ pub(crate) mod permissions;
 pub(crate) mod plan;
 pub(crate) mod prove;
 pub(crate) mod receive;
+pub(crate) mod rekey;
 pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod verify;

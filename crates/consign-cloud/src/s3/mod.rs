@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 pub mod bucket;
+mod copy;
 pub mod inspect;
 mod list;
 mod multipart;
@@ -154,6 +155,11 @@ impl CustomerKey {
         CustomerKey(Zeroizing::new(key))
     }
 
+    /// How S3 names the key: base64 of its MD5. Not secret, and no proof of anything.
+    pub fn md5(&self) -> String {
+        self.headers().2
+    }
+
     /// The three headers: algorithm, key, and MD5 of the key (which S3 demands against typos).
     pub(crate) fn headers(&self) -> (String, String, String) {
         use base64::Engine as _;
@@ -232,6 +238,8 @@ pub struct Head {
     pub encryption: Option<String>,
     /// ARN of the KMS key.
     pub kms_key: Option<String>,
+    /// [`CustomerKey::md5`] of the SSE-C key that it lies under.
+    pub customer_key_md5: Option<String>,
     /// CRC-64/NVME of the whole object, where known.
     pub checksum_crc64nvme: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! Multipart uploads. Part numbers are S3's own: from 1.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart as SdkPart,
     ServerSideEncryption as Sse,
@@ -22,6 +24,8 @@ pub struct MultipartTarget {
     pub expected_bucket_owner: Option<String>,
     /// MIME type.
     pub content_type: Option<String>,
+    /// `x-amz-meta-` headers.
+    pub metadata: BTreeMap<String, String>,
     /// Encryption at rest asked for; none leaves it to the bucket.
     pub encryption: Option<Encryption>,
 }
@@ -81,6 +85,8 @@ impl S3 {
     /// no reader sees them.
     pub async fn create_multipart(&self, target: &MultipartTarget) -> Result<String, Error> {
         let call = Call::object("s3:CreateMultipartUpload", &target.bucket, &target.key);
+        let metadata = target.metadata.clone();
+        let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
         let mut request = self
             .control
             .create_multipart_upload()
@@ -89,6 +95,7 @@ impl S3 {
             .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
             .checksum_type(ChecksumType::FullObject)
             .set_content_type(target.content_type.clone())
+            .set_metadata(metadata)
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
         request = match target.encryption.clone() {
             None => request,

@@ -1,0 +1,153 @@
+//! Copies within S3: no byte of them passes through this machine.
+
+use std::ops::Range;
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, ServerSideEncryption as Sse};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::body::Pulse;
+use super::{CompletedPart, Encryption, GetObject, MultipartTarget, PutDone, S3};
+use crate::error::{Call, Error, ErrorKind};
+
+/// What stands for itself in `x-amz-copy-source`.
+const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl S3 {
+    /// Makes an object (up to 5 GiB) of another, with its metadata and content type; tried once.
+    ///
+    /// # Errors
+    /// With [`Error::is_ambiguous`] the object may be there.
+    pub async fn copy_object(
+        &self,
+        source: &GetObject,
+        target: &MultipartTarget,
+    ) -> Result<PutDone, Error> {
+        let call = Call::object("s3:CopyObject", &target.bucket, &target.key);
+        let mut request = self
+            .data
+            .copy_object()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .copy_source(copy_source(source))
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .set_copy_source_if_match(source.if_match.clone())
+            .set_expected_source_bucket_owner(source.expected_bucket_owner.clone())
+            .set_expected_bucket_owner(target.expected_bucket_owner.clone());
+        if let Some(key) = &source.customer_key {
+            let (algorithm, key, md5) = key.headers();
+            request = request
+                .copy_source_sse_customer_algorithm(algorithm)
+                .copy_source_sse_customer_key(key)
+                .copy_source_sse_customer_key_md5(md5);
+        }
+        request = match target.encryption.clone() {
+            None => request,
+            Some(Encryption::SseS3) => request.server_side_encryption(Sse::Aes256),
+            Some(Encryption::SseKms { key }) => {
+                request.server_side_encryption(Sse::AwsKms).set_ssekms_key_id(key)
+            }
+            Some(Encryption::DsseKms { key }) => {
+                request.server_side_encryption(Sse::AwsKmsDsse).set_ssekms_key_id(key)
+            }
+            Some(Encryption::SseC(key)) => {
+                let (algorithm, key, md5) = key.headers();
+                request
+                    .sse_customer_algorithm(algorithm)
+                    .sse_customer_key(key)
+                    .sse_customer_key_md5(md5)
+            }
+        };
+        let done = Pulse::default()
+            .watch(self.timeouts.complete, &call, request.send())
+            .await?
+            .map_err(|error| call.failed(error))?;
+        let result = done.copy_object_result;
+        Ok(PutDone {
+            version_id: done.version_id,
+            etag: result.as_ref().and_then(|result| result.e_tag.clone()),
+            checksum_crc64nvme: result.and_then(|result| result.checksum_crc64_nvme),
+            encryption: done.server_side_encryption.map(|sse| sse.as_str().to_owned()),
+            kms_key: done.ssekms_key_id,
+        })
+    }
+
+    /// Makes a part of an upload of a range (5 MiB to 5 GiB) of another object; tried once.
+    pub async fn upload_part_copy(
+        &self,
+        source: &GetObject,
+        range: Range<u64>,
+        target: &MultipartTarget,
+        upload_id: &str,
+        number: i32,
+    ) -> Result<CompletedPart, Error> {
+        let call = Call::object("s3:UploadPartCopy", &target.bucket, &target.key);
+        if range.is_empty() {
+            return Err(call.error(ErrorKind::InvalidRequest, "there is no empty part"));
+        }
+        let mut request = self
+            .data
+            .upload_part_copy()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .upload_id(upload_id)
+            .part_number(number)
+            .copy_source(copy_source(source))
+            .copy_source_range(format!("bytes={}-{}", range.start, range.end - 1))
+            .set_copy_source_if_match(source.if_match.clone())
+            .set_expected_source_bucket_owner(source.expected_bucket_owner.clone())
+            .set_expected_bucket_owner(target.expected_bucket_owner.clone());
+        if let Some(key) = &source.customer_key {
+            let (algorithm, key, md5) = key.headers();
+            request = request
+                .copy_source_sse_customer_algorithm(algorithm)
+                .copy_source_sse_customer_key(key)
+                .copy_source_sse_customer_key_md5(md5);
+        }
+        if let Some(Encryption::SseC(key)) = &target.encryption {
+            let (algorithm, key, md5) = key.headers();
+            request = request
+                .sse_customer_algorithm(algorithm)
+                .sse_customer_key(key)
+                .sse_customer_key_md5(md5);
+        }
+        let done = Pulse::default()
+            .watch(self.timeouts.complete, &call, request.send())
+            .await?
+            .map_err(|error| call.clone().failed(error))?;
+        let result = done.copy_part_result;
+        let etag = result.as_ref().and_then(|result| result.e_tag.clone());
+        Ok(CompletedPart {
+            number,
+            etag: etag.ok_or_else(|| {
+                call.error(ErrorKind::InvalidResponse, "the answer has no entity tag")
+            })?,
+            checksum_crc64nvme: result.and_then(|result| result.checksum_crc64_nvme),
+        })
+    }
+}
+
+/// `bucket/key?versionId=…`, escaped.
+fn copy_source(source: &GetObject) -> String {
+    let escaped = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
+    let version = source.version_id.as_deref();
+    let version = version.map(|id| format!("?versionId={}", escaped(id))).unwrap_or_default();
+    format!("{}/{}{version}", source.bucket, escaped(&source.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_one_header_value() {
+        let mut source = GetObject {
+            bucket: "b".to_owned(),
+            key: "a b/ü?c+d%".to_owned(),
+            ..GetObject::default()
+        };
+        assert_eq!(copy_source(&source), "b/a%20b/%C3%BC%3Fc%2Bd%25");
+        source.version_id = Some("v=1".to_owned());
+        assert_eq!(copy_source(&source), "b/a%20b/%C3%BC%3Fc%2Bd%25?versionId=v%3D1");
+    }
+}
