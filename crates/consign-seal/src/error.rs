@@ -66,12 +66,13 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     context: String,
+    detail: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, context: impl Into<String>) -> Error {
-        Error { kind, context: context.into(), source: None }
+        Error { kind, context: context.into(), detail: None, source: None }
     }
 
     pub(crate) fn internal(what: &str) -> Error {
@@ -90,9 +91,20 @@ impl Error {
             Err(other) => Error {
                 kind: ErrorKind::Io,
                 context: "reading or writing failed".to_owned(),
+                detail: None,
                 source: Some(Box::new(other)),
             },
         }
+    }
+
+    pub(crate) fn with_detail(self, detail: impl Into<String>) -> Error {
+        Error { detail: Some(detail.into()), ..self }
+    }
+
+    /// What exactly failed, for the reader's own log: never for whoever may have made the input, who
+    /// would learn from it how far a forgery got.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// Which failure this is.
@@ -142,6 +154,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.kind)
             .field("context", &self.context)
+            .field("detail", &self.detail)
             .field("source", &self.source)
             .finish()
     }

@@ -3,7 +3,8 @@
 //! Start with [`age::seal_all`] and [`age::open_all`] for something that fits in memory,
 //! [`age::SealWriter`] and [`age::OpenReader`] for a stream, and [`age::Sealer`] and
 //! [`age::Opener`] when several threads work on pieces of one file at once. Signatures are in
-//! [`sshsig`]. Everything written here opens with stock tools: `age -d` and
+//! [`sshsig`]. What opens with Amazon's S3 Encryption Clients is in [`s3ec`].
+//! Everything written here opens with stock tools: `age -d` and
 //! `ssh-keygen -Y verify`; everything they write opens here.
 //!
 //! This crate is synchronous and does no I/O of its own: no network, no files, no threads. It
@@ -18,6 +19,7 @@
 pub mod age;
 mod error;
 mod primitives;
+pub mod s3ec;
 pub mod shared_secret;
 pub mod sshsig;
 
