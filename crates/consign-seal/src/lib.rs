@@ -18,6 +18,8 @@
 
 pub mod age;
 mod error;
+#[cfg(feature = "openpgp")]
+pub mod openpgp;
 mod primitives;
 pub mod s3ec;
 pub mod shared_secret;

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+#[cfg(feature = "openpgp")]
+pub(crate) mod gpg;
+
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
