@@ -1,6 +1,5 @@
 //! An object made of another within S3: by one request, or above its limit in parts, several at a
-//! time. Optionally with other bytes at the beginning, for an object whose head changes and whose
-//! body stays.
+//! time.
 //!
 //! A copy in parts that was interrupted goes on: the caller remembers the id of the upload
 //! ([`Copying::begun`]) and gives it back ([`Copying::upload_id`]); the parts that S3 has are not
@@ -10,15 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use consign_cloud::S3;
-use consign_cloud::s3::{
-    CompleteMultipart, CompletedPart, Encryption, GetObject, MultipartTarget, PutDone, UploadPart,
-};
+use consign_cloud::s3::{CompleteMultipart, CompletedPart, GetObject, MultipartTarget, PutDone};
 use tokio::task::JoinSet;
 
 use crate::cancel::{Cancel, Cancelled};
-use crate::crc::Crc64;
 use crate::engine::{Engine, Progress};
 use crate::error::{Error, ErrorKind, SinkError};
 
@@ -86,7 +81,7 @@ impl Engine {
         copying: &mut Copying<'_>,
         progress: &Arc<dyn Progress>,
     ) -> Result<PutDone, Error> {
-        let layout = ranges(0, copying.source_bytes, copying.part_bytes);
+        let layout = ranges(copying.source_bytes, copying.part_bytes);
         let key = copying.target.key.clone();
         let mut done = BTreeMap::new();
         let upload_id = match copying.upload_id.clone() {
@@ -112,7 +107,7 @@ impl Engine {
         let todo: VecDeque<(i32, Range<u64>)> =
             all.filter(|(number, _)| !done.contains_key(number)).collect();
         self.copy_parts(s3, copying, &upload_id, todo, &mut done, progress).await?;
-        complete(self, s3, copying, &upload_id, done, copying.source_bytes, progress).await
+        complete(self, s3, copying, &upload_id, done, progress).await
     }
 
     async fn copy_parts(
@@ -150,83 +145,6 @@ impl Engine {
             done.insert(part.number, part);
         }
     }
-
-    /// Makes an object of `head` and the source from `from` on, which only S3 reads: the first part
-    /// is `head` with as much of the source behind it as a part must have, and that much is fetched.
-    ///
-    /// # Errors
-    /// As [`Engine::copy`]; [`ErrorKind::Layout`] when so little is left of the source that the
-    /// object should be put whole.
-    pub async fn copy_with_head(
-        &self,
-        s3: &S3,
-        mut copying: Copying<'_>,
-        head: &[u8],
-        from: u64,
-        progress: &Arc<dyn Progress>,
-        cancel: &Cancel,
-    ) -> Result<PutDone, Error> {
-        let key = copying.target.key.clone();
-        let copied = self.headed(s3, &mut copying, head, from, progress);
-        tokio::select! {
-            biased;
-            how = cancel.cancelled() => Err(stopped(&key, how)),
-            copied = copied => copied,
-        }
-    }
-
-    async fn headed(
-        &self,
-        s3: &S3,
-        copying: &mut Copying<'_>,
-        head: &[u8],
-        from: u64,
-        progress: &Arc<dyn Progress>,
-    ) -> Result<PutDone, Error> {
-        let key = copying.target.key.clone();
-        let layout = |why: &str| Error::new(ErrorKind::Layout, format!("{key}: {why}"));
-        let first = PART_BYTES_MIN.saturating_sub(head.len() as u64);
-        let body = from.saturating_add(first);
-        if body >= copying.source_bytes {
-            return Err(layout("it is too small to be copied in parts"));
-        }
-        let fetched = usize::try_from(first).map_err(|_| layout("a part without end"))?;
-        let mut part = vec![0; head.len() + fetched];
-        let (start, rest) = part.split_at_mut(head.len());
-        start.copy_from_slice(head);
-        if first > 0 {
-            let mut buffer = self.buffers().take(fetched);
-            let source = &copying.source;
-            let read = tokio::sync::Mutex::new(&mut buffer);
-            let got = self.attempts(s3, progress.as_ref(), || async {
-                s3.get_range(source, from..body, &mut read.lock().await[..]).await
-            });
-            got.await.result.map_err(|error| failed(&key, error))?;
-            rest.copy_from_slice(&buffer);
-        }
-        let upload_id = begin(self, s3, copying, progress).await?;
-        let part = Bytes::from(part);
-        let sent = UploadPart {
-            number: 1,
-            checksum_crc64nvme: Some(Crc64::of(&part).to_string()),
-            body: part,
-            customer_key: match &copying.target.encryption {
-                Some(Encryption::SseC(key)) => Some(key.clone()),
-                _ => None,
-            },
-        };
-        let checksum_crc64nvme = sent.checksum_crc64nvme.clone();
-        let etag = self.attempts(s3, progress.as_ref(), || {
-            s3.upload_part(&copying.target, &upload_id, sent.clone())
-        });
-        let etag = etag.await.result.map_err(|error| failed(&key, error))?;
-        let mut done = BTreeMap::from([(1, CompletedPart { number: 1, etag, checksum_crc64nvme })]);
-        let ranges = ranges(body, copying.source_bytes, copying.part_bytes);
-        let todo = (2..).zip(ranges).collect();
-        self.copy_parts(s3, copying, &upload_id, todo, &mut done, progress).await?;
-        let bytes = head.len() as u64 + (copying.source_bytes - from);
-        complete(self, s3, copying, &upload_id, done, bytes, progress).await
-    }
 }
 
 async fn begin(
@@ -249,13 +167,12 @@ async fn complete(
     copying: &Copying<'_>,
     upload_id: &str,
     parts: BTreeMap<i32, CompletedPart>,
-    object_bytes: u64,
     progress: &Arc<dyn Progress>,
 ) -> Result<PutDone, Error> {
     let complete = || CompleteMultipart {
         parts: parts.values().cloned().collect(),
         checksum_crc64nvme: copying.crc64nvme.clone(),
-        object_bytes: Some(object_bytes),
+        object_bytes: Some(copying.source_bytes),
         if_none_match: false,
     };
     let completing = engine.attempts(s3, progress.as_ref(), || {
@@ -264,13 +181,14 @@ async fn complete(
     completing.await.result.map_err(|error| failed(&copying.target.key, error))
 }
 
-/// How `from..to` is cut: parts as large as told, but no more of them than S3 takes, and none that
-/// is smaller than S3 takes but the last.
-fn ranges(from: u64, to: u64, part_bytes: Option<u64>) -> Vec<Range<u64>> {
-    let least = to.saturating_sub(from).div_ceil(PARTS_MAX - 1);
+/// How so many bytes are cut: parts as large as told, but no more of them than S3 takes, and none
+/// that is smaller than S3 takes but the last.
+fn ranges(bytes: u64, part_bytes: Option<u64>) -> Vec<Range<u64>> {
+    let least = bytes.div_ceil(PARTS_MAX);
     let part = part_bytes.unwrap_or(PART_BYTES).max(least).max(PART_BYTES_MIN);
-    let starts = std::iter::successors(Some(from), |start| start.checked_add(part));
-    starts.take_while(|start| *start < to).map(|start| start..to.min(start + part)).collect()
+    let starts = std::iter::successors(Some(0), |start: &u64| start.checked_add(part));
+    let starts = starts.take_while(|start| *start < bytes);
+    starts.map(|start| start..bytes.min(start + part)).collect()
 }
 
 fn place(number: i32) -> Option<usize> {
@@ -296,16 +214,12 @@ mod tests {
     #[test]
     fn every_byte_is_in_one_part_and_no_part_is_too_small_or_too_many() {
         let mib = 1 << 20;
-        for (from, to, part) in [
-            (0, 1, None),
-            (0, 12 * mib, Some(5 * mib)),
-            (7, 12 * mib, Some(5 * mib)),
-            (0, 48 << 40, None),
-            (0, 6 << 30, Some(1)),
-        ] {
-            let ranges = ranges(from, to, part);
+        for (bytes, part) in
+            [(1, None), (12 * mib, Some(5 * mib)), (48 << 40, None), (6 << 30, Some(1))]
+        {
+            let ranges = ranges(bytes, part);
             assert!(ranges.len() as u64 <= PARTS_MAX, "{}", ranges.len());
-            let mut at = from;
+            let mut at = 0;
             for (n, range) in ranges.iter().enumerate() {
                 assert_eq!(range.start, at);
                 let length = range.end - range.start;
@@ -313,8 +227,8 @@ mod tests {
                 assert!(length >= PART_BYTES_MIN || n + 1 == ranges.len());
                 at = range.end;
             }
-            assert_eq!(at, to);
+            assert_eq!(at, bytes);
         }
-        assert!(ranges(5, 5, None).is_empty());
+        assert!(ranges(0, None).is_empty());
     }
 }

@@ -12,37 +12,46 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::retrying;
 use crate::office::{Office, key};
 use consign_cloud::s3::{CustomerKey, Encryption, GetObject};
-use consign_model::{AtRest, ConsignmentId, CustomerKeyOrigin, Lane, SSE_C_DERIVATION};
+use consign_model::{AtRest, ConsignmentId, CustomerKeyOrigin, Lane, SSE_C_DERIVATION, Seal};
 use consign_seal::shared_secret::SharedSecret;
 
 impl Office {
     /// The secrets of a lane that are at hand, the one to send with first.
-    fn lane_secrets(&self, lane: &Lane) -> &[SharedSecret] {
+    pub(crate) fn lane_secrets(&self, lane: &Lane) -> &[SharedSecret] {
         self.keys.lane_secrets.get(&lane.name).map_or(&[], Vec::as_slice)
     }
 
     /// An error unless the secret is there that the lane needs.
     pub(crate) fn check_lane_secret(&self, lane: &Lane) -> Result<()> {
-        self.sending_secret(lane).map(|_| ())
+        match (lane.at_rest, lane.seal) {
+            (AtRest::SseC, _) | (_, Seal::S3ec) => self.newest_secret(lane).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     /// What to send under; none where the bucket's default decides.
     fn sending_secret(&self, lane: &Lane) -> Result<Option<&SharedSecret>> {
-        if lane.at_rest != AtRest::SseC {
-            return Ok(None);
+        match lane.at_rest {
+            AtRest::SseC => self.newest_secret(lane).map(Some),
+            _ => Ok(None),
         }
-        let secret = self.lane_secrets(lane).first().ok_or_else(|| {
+    }
+
+    /// The secret to send with, on a lane that needs one.
+    pub(crate) fn newest_secret(&self, lane: &Lane) -> Result<&SharedSecret> {
+        self.lane_secrets(lane).first().ok_or_else(|| {
             let message = format!(
-                "lane `{}` stores under keys of its parties (at_rest = \"sse-c\"), and its secret \
-                 is not here",
-                lane.name
+                "the keys of lane `{}` (at_rest = \"{}\", seal = \"{}\") follow from its secret, \
+                 which is not here",
+                lane.name,
+                lane.at_rest.as_str(),
+                lane.seal.as_str()
             );
             Error::new(ErrorKind::Configuration, message).hinting(format!(
                 "consign keys lane-secret {0}, or with --import FILE what the other party made",
                 lane.name
             ))
-        })?;
-        Ok(Some(secret))
+        })
     }
 
     /// The encryption at rest that a request must ask for.

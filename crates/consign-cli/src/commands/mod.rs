@@ -21,6 +21,7 @@ pub(crate) mod list;
 pub(crate) mod local;
 pub(crate) mod locate;
 pub(crate) mod man;
+pub(crate) mod openpgp_keys;
 pub(crate) mod permissions;
 pub(crate) mod plan;
 pub(crate) mod prove;
