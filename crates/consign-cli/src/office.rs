@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use consign::Office;
+use consign::{Keys, Office};
 use consign_cloud::Cloud;
 use consign_model::{Exchange, Lane, LaneName, PartyName};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits};
 
-use crate::commands::{files, interrupt, keys, lane_secret};
+use crate::commands::{files, interrupt, keys, lane_secret, openpgp_keys};
 use crate::connect;
 use crate::error::CommandError;
 use crate::progress::Bar;
@@ -81,6 +81,19 @@ pub(crate) fn with_cloud(
 ) -> Result<Office, CommandError> {
     let mut private = keys::read(&settings.keys_dir, &party)?;
     private.lane_secrets = lane_secret::read_all(&settings.keys_dir, &exchange)?;
+    openpgp_keys::read_into(&settings.keys_dir, &party, &mut private)?;
+    with_keys(settings, exchange, party, cloud, private, progress)
+}
+
+/// Opens the office of somebody whose keys have been read.
+pub(crate) fn with_keys(
+    settings: &Settings,
+    exchange: Exchange,
+    party: PartyName,
+    cloud: Cloud,
+    private: Keys,
+    progress: Arc<Bar>,
+) -> Result<Office, CommandError> {
     files::private_dir(&settings.state_dir).map_err(|e| {
         CommandError::failed(format!(
             "cannot make the state folder {}",

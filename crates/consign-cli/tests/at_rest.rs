@@ -136,3 +136,54 @@ fn two_parties_share_a_lanes_secret_and_stock_tools_fetch_with_it() {
     let verify = ["verify", id, "--lane", "to-client", "--profile", "globex", "--keys", &globex];
     deployment.run(&verify);
 }
+
+/// Declares another encryption at rest for all lanes, and applies it.
+fn declare(deployment: &Deployment, before: &str, after: &str) {
+    let file = deployment.path("exchange.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, after) = (format!("at_rest = \"{before}\""), format!("at_rest = \"{after}\""));
+    assert!(text.contains(&before));
+    std::fs::write(&file, text.replace(&before, &after)).unwrap();
+    deployment.run(&["apply", "--yes", "--allow-widening"]);
+}
+
+#[test]
+fn what_lies_on_a_lane_moves_to_the_encryption_that_is_declared_anew() {
+    let deployment = deployment("at_rest = \"sse-kms\"");
+    let large: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    deployment.file("scans/scan.bin", &large);
+    deployment.file("scans/note", b"a note");
+    let sent =
+        deployment.run(&["send", "scans", "--lane", "to-client", "--profile", "acme", "--json"]);
+    let sent: serde_json::Value = serde_json::from_str(&sent).unwrap();
+    let id = sent["id"].as_str().unwrap();
+    for lane in ["to-client", "from-client"] {
+        deployment.run(&["keys", "lane-secret", lane, "--as", "acme"]);
+    }
+    let rekey = |to: &'static str| ["rekey", "--lane", "to-client", "--to", to];
+    // Neither without being declared, nor by a party, nor while another thing is deployed.
+    assert!(deployment.fail(2, &rekey("sse-s3")).contains("write `at_rest = \"sse-s3\"`"));
+    let as_party = [&rekey("sse-kms")[..], &["--dry-run", "--profile", "acme"]].concat();
+    assert!(deployment.fail(4, &as_party).contains("--profile of one of globex"));
+
+    let mut before = "sse-kms";
+    for to in ["sse-s3", "dsse-kms", "sse-c", "sse-kms"] {
+        declare(&deployment, before, to);
+        let look = [&rekey(to)[..], &["--dry-run", "--profile", "globex"]].concat();
+        let seen = deployment.run(&look);
+        assert!(seen.contains(&format!("Would move 4 objects (4 from {before})")), "{seen}");
+        let moved: serde_json::Value = serde_json::from_str(
+            &deployment.run(&[&rekey(to)[..], &["--yes", "--json", "--remove-old"]].concat()),
+        )
+        .unwrap();
+        let objects = moved["moved"].as_array().unwrap();
+        assert_eq!(objects.len(), 4, "{moved}");
+        assert!(objects.iter().all(|object| object["checksum_compared"] == true), "{moved}");
+        assert!(deployment.run(&["plan"]).contains("Nothing to do"));
+        deployment.run(&["verify", id, "--lane", "to-client", "--profile", "globex"]);
+        before = to;
+    }
+    deployment.run(&["receive", "--lane", "to-client", "--into", "inbox", "--profile", "globex"]);
+    let inbox = deployment.path("inbox").join(id).join("scans");
+    assert_eq!(std::fs::read(inbox.join("scan.bin")).unwrap(), large);
+}

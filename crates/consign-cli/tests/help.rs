@@ -37,6 +37,8 @@ const COMMANDS: &[&[&str]] = &[
     &["s3s2", "config"],
     &["seal"],
     &["open"],
+    &["rekey"],
+    &["keys", "lane-secret"],
     &["completions"],
 ];
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use consign_cloud::s3::{
-    Body, CompleteMultipart, CompletedPart, CopyObject, CopySource, CustomerKey, Encryption,
+    Body, CompleteMultipart, CompletedPart, CopyObject, CustomerKey, Encryption,
     GetObject, MultipartTarget, PutObject, UploadPart,
 };
 use consign_cloud::{Cloud, Credentials, ErrorKind, Settings, Timeouts};
@@ -328,25 +328,30 @@ async fn a_copy_that_failed_inside_200_is_a_failure() {
     let server =
         Server::start(vec![Answer::Say("200 OK", inside), Answer::Say("200 OK", inside)]).await;
     let cloud = server.cloud().await;
-    let source = CopySource {
+    let source = GetObject {
         bucket: "a".into(),
         key: "k k".into(),
         version_id: Some("v".into()),
         if_match: Some("\"e\"".into()),
         expected_bucket_owner: Some("111111111111".into()),
+        ..GetObject::default()
     };
-    let copy = CopyObject {
-        source: source.clone(),
+    let target = MultipartTarget {
         bucket: "b".into(),
         key: "k".into(),
         expected_bucket_owner: Some("222222222222".into()),
+        ..MultipartTarget::default()
+    };
+    let copy = CopyObject {
+        source: source.clone(),
+        target,
         if_none_match: true,
-        ..CopyObject::default()
+        keep_metadata: false,
     };
     let error = cloud.s3().copy_object(&copy).await.expect_err("failed");
     assert_eq!((error.code(), error.kind()), (Some("SlowDown"), ErrorKind::Throttled), "{error:?}");
     let target = MultipartTarget { bucket: "b".into(), key: "k".into(), ..Default::default() };
-    let part = cloud.s3().upload_part_copy(&target, "u", 1, &source, (0, 9)).await;
+    let part = cloud.s3().upload_part_copy(&source, 0..10, &target, "u", 1).await;
     let error = part.expect_err("failed");
     assert_eq!((error.code(), error.kind()), (Some("SlowDown"), ErrorKind::Throttled), "{error:?}");
     let requests = server.requests();

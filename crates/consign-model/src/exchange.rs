@@ -234,6 +234,19 @@ impl Seal {
     }
 }
 
+impl Seal {
+    /// What the names of sealed objects end in.
+    #[must_use]
+    pub fn ending(self) -> &'static str {
+        match self {
+            Seal::Age => ".age",
+            Seal::Openpgp => ".gpg",
+            Seal::S3ec => ".s3ec",
+            Seal::None => "",
+        }
+    }
+}
+
 impl Writer {
     /// As in the file.
     #[must_use]

@@ -1,27 +1,28 @@
 //! The names that objects of a consignment have in the bucket: numbers, telling nothing.
 
 use crate::name::text_type;
-use crate::{Error, ErrorKind, name::shown};
+use crate::{Error, ErrorKind, Seal, name::shown};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 text_type!(
     /// An object of a consignment, without the consignment's own prefix: `000001.age` holds a
-    /// file, `pack-000001.tar.zst.age` holds many; without `.age` on a lane that does not seal.
+    /// file, `pack-000001.tar.zst.age` holds many; the ending is that of the lane's seal
+    /// ([`Seal::ending`]).
     ObjectName, "an object's name", object_name
 );
 
 impl ObjectName {
     /// The object that holds one file.
     #[must_use]
-    pub fn file(number: u32, sealed: bool) -> ObjectName {
-        ObjectName(format!("{number:06}{}", if sealed { ".age" } else { "" }))
+    pub fn file(number: u32, seal: Seal) -> ObjectName {
+        ObjectName(format!("{number:06}{}", seal.ending()))
     }
 
     /// The object that holds many small files.
     #[must_use]
-    pub fn pack(number: u32, sealed: bool) -> ObjectName {
-        ObjectName(format!("pack-{number:06}.tar.zst{}", if sealed { ".age" } else { "" }))
+    pub fn pack(number: u32, seal: Seal) -> ObjectName {
+        ObjectName(format!("pack-{number:06}.tar.zst{}", seal.ending()))
     }
 
     /// Whether it holds many files in one archive.
@@ -30,15 +31,19 @@ impl ObjectName {
         self.0.starts_with("pack-")
     }
 
-    /// Whether it is an age file.
+    /// How it is sealed, by its ending.
     #[must_use]
-    pub fn is_sealed(&self) -> bool {
-        self.0.ends_with(".age")
+    pub fn seal(&self) -> Seal {
+        let named = |seal: &Seal| self.0.ends_with(seal.ending());
+        SEALED.into_iter().find(named).unwrap_or(Seal::None)
     }
 }
 
+/// Those with an ending of their own.
+const SEALED: [Seal; 3] = [Seal::Age, Seal::Openpgp, Seal::S3ec];
+
 fn object_name(text: &str) -> Result<(), &'static str> {
-    let stem = text.strip_suffix(".age").unwrap_or(text);
+    let stem = SEALED.iter().find_map(|seal| text.strip_suffix(seal.ending())).unwrap_or(text);
     let number = match stem.strip_prefix("pack-") {
         Some(pack) => pack.strip_suffix(".tar.zst").unwrap_or(""),
         None => stem,
@@ -55,17 +60,20 @@ mod tests {
 
     #[test]
     fn object_names_are_numbers() {
-        for name in
-            [ObjectName::file(1, true), ObjectName::pack(7, true), ObjectName::file(3, false)]
-        {
-            assert_eq!(ObjectName::parse(name.as_str()).expect("its own text"), name);
+        for seal in [Seal::Age, Seal::Openpgp, Seal::S3ec, Seal::None] {
+            for name in [ObjectName::file(1, seal), ObjectName::pack(7, seal)] {
+                assert_eq!(ObjectName::parse(name.as_str()).expect("its own text"), name);
+                assert_eq!(name.seal(), seal);
+            }
         }
-        assert!(ObjectName::pack(1, false).is_pack() && !ObjectName::pack(1, false).is_sealed());
+        assert!(ObjectName::pack(1, Seal::None).is_pack());
         for bad in [
             "",
             "1.age",
             "../000001.age",
             "000001.age.age",
+            "000001.gpg.age",
+            "000001.pgp",
             "manifest.json.age",
             "pack-000001.age",
             "pack-000001.tar",

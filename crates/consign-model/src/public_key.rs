@@ -11,7 +11,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PublicKey {
-    /// `age1…` or `age1pq1…` for a recipient, `ssh-ed25519 AAAA…` (without comment) for a signer.
+    /// For a recipient `age1…` or `age1pq1…`, or `openpgp:` and the fingerprint of a certificate in
+    /// upper case; for a signer `ssh-ed25519 AAAA…` (without comment).
     pub key: String,
     /// What its owner calls it, or `b3:` and 16 hexadecimal digits of BLAKE3 of the key's text.
     pub id: KeyId,
@@ -19,8 +20,12 @@ pub struct PublicKey {
     pub not_after: Option<Date>,
 }
 
+/// What a recipient begins with that is an OpenPGP certificate.
+const OPENPGP: &str = "openpgp:";
+
 impl PublicKey {
-    /// A key that opens what is sent to its owner: an age recipient, X25519 or post-quantum.
+    /// A key that opens what is sent to its owner: an age recipient, X25519 or post-quantum, or an
+    /// OpenPGP certificate, which is named by its whole fingerprint and lies in the key folder.
     pub fn recipient(
         text: &str,
         id: Option<KeyId>,
@@ -34,8 +39,16 @@ impl PublicKey {
                  `age1`. Whoever has seen this file can open what is sealed to it: make a new one",
             ));
         }
+        if let Some(fingerprint) = text.strip_prefix(OPENPGP) {
+            let fingerprint = fingerprint.replace(' ', "").to_ascii_uppercase();
+            let whole = matches!(fingerprint.len(), 40 | 64);
+            return match whole && fingerprint.bytes().all(|b| b.is_ascii_hexdigit()) {
+                true => Ok(PublicKey::new(format!("{OPENPGP}{fingerprint}"), id, not_after)),
+                false => Err(bad("after `openpgp:` stands a fingerprint of 40 or 64 digits")),
+            };
+        }
         if !text.starts_with("age1") {
-            return Err(bad("a recipient begins with `age1`"));
+            return Err(bad("a recipient begins with `age1` or `openpgp:`"));
         }
         // Bech32 of 32 bytes, or of the 1,216 of ML-KEM-768 and X25519.
         let length = if text.starts_with("age1pq1") { 1959 } else { 62 };
@@ -78,6 +91,12 @@ impl PublicKey {
             return Err(bad("after `ssh-ed25519` stand 68 characters that begin with `AAAAC3`"));
         }
         Ok(PublicKey::new(format!("{kind} {blob}"), id, not_after))
+    }
+
+    /// The fingerprint, if it is an OpenPGP certificate.
+    #[must_use]
+    pub fn openpgp_fingerprint(&self) -> Option<&str> {
+        self.key.strip_prefix(OPENPGP)
     }
 
     /// Whether it may still be used on this day.

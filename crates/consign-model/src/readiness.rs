@@ -19,7 +19,7 @@ impl Exchange {
     pub fn check_ready_to_send(&self, lane: &LaneName, today: Date) -> Result<(), Error> {
         let lane = self.require_lane(lane)?;
         supported(lane)?;
-        if lane.seal == Seal::Age {
+        if matches!(lane.seal, Seal::Age | Seal::Openpgp) {
             for name in &lane.to {
                 self.check_keys(name, "recipient", lane, today)?;
             }
@@ -47,13 +47,25 @@ impl Exchange {
     ) -> Result<(), Error> {
         let live = self.party(party).is_some_and(|party| match kind {
             "signer" => party.live_signers(today).next().is_some(),
-            _ => party.live_recipients(today).next().is_some(),
+            _ => party
+                .live_recipients(today)
+                .any(|key| key.openpgp_fingerprint().is_some() == (lane.seal == Seal::Openpgp)),
         });
         if live { Ok(()) } else { Err(no_keys(party, kind, lane)) }
     }
 }
 
 fn no_keys(party: &PartyName, kind: &str, lane: &Lane) -> Error {
+    if kind == "recipient" && lane.seal == Seal::Openpgp {
+        let message = format!(
+            "party `{party}` has no OpenPGP certificate in the exchange file, which lane `{}` needs",
+            lane.name
+        );
+        return Error::new(ErrorKind::NotReady, message).with_hint(format!(
+            "add `openpgp:FINGERPRINT` to `recipients` of [party.{party}], as `gpg --fingerprint` \
+             shows it"
+        ));
+    }
     let message = format!(
         "party `{party}` has no {kind} in the exchange file, which lane `{}` needs; `{party}` \
          makes its keys and adds the public ones to the file",
@@ -73,10 +85,6 @@ fn supported(lane: &Lane) -> Result<(), Error> {
         );
         Err(Error::new(ErrorKind::NotSupported, message))
     };
-    match lane.seal {
-        Seal::Age | Seal::None => {}
-        seal => return refuse("seal", &format!("\"{}\"", seal.as_str()), "use `seal = \"age\"`"),
-    }
     if lane.quarantine {
         return refuse("quarantine", "true", "remove the field");
     }

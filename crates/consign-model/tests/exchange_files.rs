@@ -76,8 +76,8 @@ fn what_cannot_be_sent_yet_is_refused_by_name() {
     let (_, text) = files("accepted").into_iter().next().expect("every-field.toml");
     let exchange = Exchange::parse(&text, "exchange.toml", today()).expect("is accepted");
     let lane = "to-client".parse().expect("a name");
-    let error = exchange.check_ready_to_send(&lane, today()).expect_err("openpgp is for later");
-    assert!(error.to_string().contains("`seal = \"openpgp\"`"), "{error}");
+    let error = exchange.check_ready_to_send(&lane, today()).expect_err("it is for later");
+    assert!(error.to_string().contains("`quarantine = true`"), "{error}");
     let back = "from-client".parse().expect("a name");
     exchange.check_ready_to_send(&back, today()).expect("has everything");
     exchange.check_ready_to_receive(&back).expect("has everything");

@@ -1,6 +1,6 @@
 //! A good manifest, and what becomes of it when one thing is changed for the worse.
 
-use consign_model::{Limits, Manifest, ObjectName};
+use consign_model::{Limits, Manifest, ObjectName, Seal};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -215,7 +215,7 @@ fn more_than_a_million_files_are_refused() {
                 text,
                 "{comma}{{\"path\":\"{n:07}\",\"size\":1,\"mtime\":0,\"executable\":false,\
                  \"blake3\":\"{digest}\",\"object\":\"{}\",\"entry\":{}}}",
-                ObjectName::pack(1 + (n / 8192) as u32, true),
+                ObjectName::pack(1 + (n / 8192) as u32, Seal::Age),
                 n % 8192
             )
             .expect("a string takes it");
@@ -224,7 +224,7 @@ fn more_than_a_million_files_are_refused() {
         let mut objects = String::from("\"objects\":[");
         for n in 1..=files.div_ceil(8192) {
             let comma = if n == 1 { "" } else { "," };
-            let name = ObjectName::pack(n as u32, true);
+            let name = ObjectName::pack(n as u32, Seal::Age);
             write!(objects, "{comma}{{\"name\":\"{name}\",\"sealed_bytes\":1,\"blake3\":null,\"crc64nvme\":\"AAAAAAAAAAA=\"}}")
                 .expect("a string takes it");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use consign_cloud::s3::bucket::CreateBucket;
 use consign_cloud::s3::{
-    CompleteMultipart, CopyObject, CopySource, GetObject, MultipartTarget, PutObject,
+    CompleteMultipart, CopyObject, GetObject, MultipartTarget, PutObject,
 };
 use consign_cloud::{Cloud, Credentials, ErrorKind, Settings};
 use consign_local::{Account, Running, ServeOptions, SystemClock};
@@ -46,7 +46,7 @@ async fn cloud() -> (Cloud, Running, TempDir) {
     (cloud, running, root)
 }
 
-async fn put(cloud: &Cloud, key: &str, body: Vec<u8>) -> CopySource {
+async fn put(cloud: &Cloud, key: &str, body: Vec<u8>) -> GetObject {
     let put = PutObject {
         bucket: "repository".to_owned(),
         key: key.to_owned(),
@@ -56,12 +56,13 @@ async fn put(cloud: &Cloud, key: &str, body: Vec<u8>) -> CopySource {
         ..PutObject::default()
     };
     let done = cloud.s3().put_object(put).await.expect("put");
-    CopySource {
+    GetObject {
         bucket: "repository".to_owned(),
         key: key.to_owned(),
         version_id: done.version_id,
         if_match: done.etag,
         expected_bucket_owner: Some(ACME.to_owned()),
+        ..GetObject::default()
     }
 }
 
@@ -79,15 +80,19 @@ async fn a_copy_is_of_this_version_and_overwrites_nothing() {
     let key = "in/a b+é%?versionId=x.dcm";
     let source = put(&cloud, key, b"first".to_vec()).await;
     put(&cloud, key, b"a second version".to_vec()).await;
-    let copy = CopyObject {
-        source: source.clone(),
+    let target = MultipartTarget {
         bucket: "inbox".to_owned(),
         key: key.to_owned(),
         expected_bucket_owner: Some(ACME.to_owned()),
-        if_none_match: true,
         content_type: Some("application/dicom".to_owned()),
         metadata: stamp(),
         encryption: None,
+    };
+    let copy = CopyObject {
+        source: source.clone(),
+        target,
+        if_none_match: true,
+        keep_metadata: false,
     };
     let refused = async |change: fn(&mut CopyObject), kind| {
         let mut bent = copy.clone();
@@ -95,7 +100,7 @@ async fn a_copy_is_of_this_version_and_overwrites_nothing() {
         let found = cloud.s3().copy_object(&bent).await.expect_err("refused");
         assert_eq!(found.kind(), kind, "{found}");
     };
-    refused(|c| c.expected_bucket_owner = Some(GLOBEX.into()), ErrorKind::AccessDenied).await;
+    refused(|c| c.target.expected_bucket_owner = Some(GLOBEX.into()), ErrorKind::AccessDenied).await;
     refused(|c| c.source.expected_bucket_owner = Some(GLOBEX.into()), ErrorKind::AccessDenied)
         .await;
     refused(|c| c.source.if_match = Some("\"0\"".into()), ErrorKind::PreconditionFailed).await;
@@ -126,8 +131,8 @@ async fn a_copy_in_parts_is_the_same_object() {
     let mut parts = Vec::new();
     let bytes = body.len() as u64;
     for (number, first) in (1..).zip((0..bytes).step_by(5 << 20)) {
-        let range = (first, (first + (5 << 20)).min(bytes) - 1);
-        let part = s3.upload_part_copy(&target, &upload, number, &source, range).await;
+        let range = first..(first + (5 << 20)).min(bytes);
+        let part = s3.upload_part_copy(&source, range, &target, &upload, number).await;
         parts.push(part.expect("a part"));
     }
     let complete = |parts| CompleteMultipart {
@@ -142,8 +147,7 @@ async fn a_copy_in_parts_is_the_same_object() {
     let (whole, _) = s3.get_object_bytes(&at("large"), body.len()).await.expect("read");
     assert!(whole.as_ref() == body.as_slice(), "another content");
     let again = s3.create_multipart(&target).await.expect("an upload");
-    let range = (0, bytes - 1);
-    let part = s3.upload_part_copy(&target, &again, 1, &source, range).await.expect("a part");
+    let part = s3.upload_part_copy(&source, 0..bytes, &target, &again, 1).await.expect("a part");
     let taken = s3.complete_multipart(&target, &again, complete(vec![part])).await;
     let taken = taken.expect_err("taken");
     assert_eq!(taken.kind(), ErrorKind::PreconditionFailed, "{taken}");

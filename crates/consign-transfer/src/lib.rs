@@ -18,6 +18,7 @@
 mod backoff;
 mod buffers;
 mod cancel;
+pub mod copy;
 mod crc;
 pub mod download;
 mod engine;

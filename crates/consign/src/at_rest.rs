@@ -12,37 +12,46 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::retrying;
 use crate::office::{Office, key};
 use consign_cloud::s3::{CustomerKey, Encryption, GetObject};
-use consign_model::{AtRest, ConsignmentId, CustomerKeyOrigin, Lane, SSE_C_DERIVATION};
+use consign_model::{AtRest, ConsignmentId, CustomerKeyOrigin, Lane, SSE_C_DERIVATION, Seal};
 use consign_seal::shared_secret::SharedSecret;
 
 impl Office {
     /// The secrets of a lane that are at hand, the one to send with first.
-    fn lane_secrets(&self, lane: &Lane) -> &[SharedSecret] {
+    pub(crate) fn lane_secrets(&self, lane: &Lane) -> &[SharedSecret] {
         self.keys.lane_secrets.get(&lane.name).map_or(&[], Vec::as_slice)
     }
 
     /// An error unless the secret is there that the lane needs.
     pub(crate) fn check_lane_secret(&self, lane: &Lane) -> Result<()> {
-        self.sending_secret(lane).map(|_| ())
+        match (lane.at_rest, lane.seal) {
+            (AtRest::SseC, _) | (_, Seal::S3ec) => self.newest_secret(lane).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     /// What to send under; none where the bucket's default decides.
     fn sending_secret(&self, lane: &Lane) -> Result<Option<&SharedSecret>> {
-        if lane.at_rest != AtRest::SseC {
-            return Ok(None);
+        match lane.at_rest {
+            AtRest::SseC => self.newest_secret(lane).map(Some),
+            _ => Ok(None),
         }
-        let secret = self.lane_secrets(lane).first().ok_or_else(|| {
+    }
+
+    /// The secret to send with, on a lane that needs one.
+    pub(crate) fn newest_secret(&self, lane: &Lane) -> Result<&SharedSecret> {
+        self.lane_secrets(lane).first().ok_or_else(|| {
             let message = format!(
-                "lane `{}` stores under keys of its parties (at_rest = \"sse-c\"), and its secret \
-                 is not here",
-                lane.name
+                "the keys of lane `{}` (at_rest = \"{}\", seal = \"{}\") follow from its secret, \
+                 which is not here",
+                lane.name,
+                lane.at_rest.as_str(),
+                lane.seal.as_str()
             );
             Error::new(ErrorKind::Configuration, message).hinting(format!(
                 "consign keys lane-secret {0}, or with --import FILE what the other party made",
                 lane.name
             ))
-        })?;
-        Ok(Some(secret))
+        })
     }
 
     /// The encryption at rest that a request must ask for.
@@ -52,8 +61,13 @@ impl Office {
         id: &ConsignmentId,
         name: &str,
     ) -> Result<Option<Encryption>> {
+        self.encryption_at(lane, &format!("{id}/{name}"))
+    }
+
+    /// The same for the object at `place` below the lane's prefix.
+    pub(crate) fn encryption_at(&self, lane: &Lane, place: &str) -> Result<Option<Encryption>> {
         let secret = self.sending_secret(lane)?;
-        let key = secret.map(|secret| self.customer_key(secret, lane, &format!("{id}/{name}")));
+        let key = secret.map(|secret| self.customer_key(secret, lane, place));
         Ok(key.transpose()?.map(Encryption::SseC))
     }
 
@@ -116,13 +130,14 @@ pub(crate) async fn locate(
         ..GetObject::default()
     };
     let candidates = office.candidates(lane, &format!("{id}/{name}"), origin)?;
-    if let [None] = candidates.as_slice() {
-        return match origin {
-            None => Ok(object),
-            Some(origin) => Err(absent_secret(lane, origin)),
-        };
+    match (candidates.as_slice(), origin) {
+        ([None], None) => Ok(object),
+        // It may have been moved under a key of the service's since.
+        ([None], Some(origin)) => find_key(office, object, candidates)
+            .await
+            .map_err(|error| absent_secret(lane, origin).because(error)),
+        _ => find_key(office, object, candidates).await,
     }
-    find_key(office, object, candidates).await
 }
 
 /// The object with the first of these keys that S3 accepts for it.
@@ -134,11 +149,12 @@ pub(crate) async fn find_key(
     let mut refused = None;
     for customer_key in candidates {
         let with_key = GetObject { customer_key, ..object.clone() };
-        // Its first byte: no object of a consignment is empty, and GET says why it refuses.
-        let asked = retrying(office, || async {
-            office.cloud.s3().get_range(&with_key, 0..1, &mut [0]).await
-        });
-        match asked.await {
+        // HEAD needs no right to decrypt, which matters to who moves objects and reads none.
+        match retrying(office, || office.cloud.s3().head_object(&with_key)).await {
+            // SeaweedFS answers HEAD whatever key comes with it.
+            Ok(head)
+                if with_key.customer_key.as_ref().map(CustomerKey::md5)
+                    != head.customer_key_md5 => {}
             Ok(_) => return Ok(with_key),
             // One that is not there is for the caller to miss.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(with_key),
@@ -147,8 +163,11 @@ pub(crate) async fn find_key(
             Err(error) => return Err(error),
         }
     }
-    let refused = refused.ok_or_else(|| Error::new(ErrorKind::Bug, "no key was tried"))?;
-    Err(refused.during("none of the lane's keys opens the object for S3"))
+    let none = "none of the lane's keys opens the object for S3";
+    Err(match refused {
+        Some(refused) => refused.during(none),
+        None => Error::new(ErrorKind::Denied, none),
+    })
 }
 
 fn is_about_the_key(error: &Error) -> bool {

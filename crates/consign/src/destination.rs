@@ -314,7 +314,7 @@ mod tests {
             mtime: 1_000_000_000,
             executable: path.ends_with(".sh"),
             blake3: Digest::of(b""),
-            object: ObjectName::file(1, true),
+            object: ObjectName::file(1, consign_model::Seal::Age),
             entry: None,
         }
     }

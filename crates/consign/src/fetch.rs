@@ -2,10 +2,11 @@
 
 use crate::at_rest::locate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::letter::{self, Opened};
+use crate::letter::{self, Beside, Opened};
 use crate::office::{Office, manifest_names};
+use crate::seals::Metadata;
 use consign_cloud::s3::{GetObject, ListRequest};
-use consign_model::{ConsignmentId, Lane, Limits};
+use consign_model::{ConsignmentId, Lane, Limits, Seal};
 use consign_transfer::Backoff;
 use std::collections::BTreeMap;
 
@@ -101,27 +102,41 @@ pub(crate) async fn manifest(
     let (manifest_name, signature_name) = manifest_names(lane);
     let bytes_max = Limits::default().manifest_bytes.saturating_add(SEAL_BYTES_MAX);
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let manifest = locate(office, lane, id, manifest_name, None).await?;
-    let Some(manifest) = whole(office, manifest, bytes_max).await? else { return Ok(None) };
-    let signature = locate(office, lane, id, signature_name, None).await?;
-    let signature = whole(office, signature, SIGNATURE_BYTES_MAX).await?.ok_or_else(|| {
+    let place = locate(office, lane, id, &manifest_name, None).await?;
+    let Some(manifest) = whole(office, &place, bytes_max).await? else { return Ok(None) };
+    let mut beside =
+        Beside { manifest: metadata(office, lane, &place).await?, ..Beside::default() };
+    let place = locate(office, lane, id, &signature_name, None).await?;
+    let signature = whole(office, &place, SIGNATURE_BYTES_MAX).await?.ok_or_else(|| {
         Error::new(ErrorKind::Signature, "the manifest has no signature beside it")
     })?;
+    beside.signature = metadata(office, lane, &place).await?;
     let (office, lane, id) = (office.clone(), lane.clone(), id.clone());
     // A manifest may have a million entries: too long for a thread that serves others.
     let opened = tokio::task::spawn_blocking(move || {
-        letter::open(&office, &lane, &id, &manifest, &signature)
+        letter::open(&office, &lane, &id, &manifest, &signature, &beside)
     });
     opened.await.map_err(crate::error::join)?.map(Some)
 }
 
+/// What stands beside an object, where the lane's seal puts something there.
+pub(crate) async fn metadata(office: &Office, lane: &Lane, object: &GetObject) -> Result<Metadata> {
+    match lane.seal {
+        Seal::S3ec => {
+            let head = retrying(office, || office.cloud.s3().head_object(object)).await?;
+            Ok(head.metadata)
+        }
+        _ => Ok(Metadata::new()),
+    }
+}
+
 async fn whole(
     office: &Office,
-    object: GetObject,
+    object: &GetObject,
     bytes_max: usize,
 ) -> Result<Option<bytes::Bytes>> {
     let s3 = office.cloud.s3();
-    let read = retrying(office, || s3.get_object_bytes(&object, bytes_max)).await;
+    let read = retrying(office, || s3.get_object_bytes(object, bytes_max)).await;
     match read {
         Ok((bytes, _)) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

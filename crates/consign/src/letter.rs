@@ -5,13 +5,14 @@
 //! manifest on as if it had been addressed to somebody else.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::office::{Keys, Office};
+use crate::office::{Keys, Office, manifest_names};
+use crate::seals::{Metadata, open_all, sealing};
 use consign_model::{
-    Addressee, ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Limits, Manifest,
-    ManifestObject, Party, PartyName, Seal,
+    ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Limits, Manifest, ManifestObject, Party,
+    PartyName,
 };
-use consign_seal::age::{self, Recipient};
 use consign_seal::sshsig::{self, VerifyingKey};
+use serde::{Deserialize, Serialize};
 
 /// What a manifest's signature is for.
 pub(crate) const NAMESPACE: &str = "consign-manifest@1";
@@ -22,6 +23,15 @@ pub(crate) struct Letter {
     pub(crate) plain: Vec<u8>,
     pub(crate) manifest: Vec<u8>,
     pub(crate) signature: Vec<u8>,
+    /// What stands beside the two.
+    pub(crate) beside: Beside,
+}
+
+/// What stands beside the sealed manifest and its signature, in formats that need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Beside {
+    pub(crate) manifest: Metadata,
+    pub(crate) signature: Metadata,
 }
 
 /// A manifest that has been opened and judged as far as it can be without the chain.
@@ -33,35 +43,19 @@ pub(crate) struct Opened {
     pub(crate) signer: KeyId,
 }
 
-/// Whom a lane is sealed to on this day: the parties with their keys' ids, and the keys.
-pub(crate) fn addressees(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, Vec<Recipient>)> {
-    let (mut addressees, mut recipients) = (Vec::new(), Vec::new());
-    for name in &lane.to {
-        let mut key_ids = Vec::new();
-        let party = office.exchange.party(name).filter(|_| lane.seal != Seal::None);
-        for key in party.iter().flat_map(|party| party.live_recipients(office.today())) {
-            recipients.push(Recipient::parse(&key.key).map_err(|error| {
-                let message = format!("the recipient `{}` of party `{name}` is no key", key.id);
-                Error::new(ErrorKind::Configuration, message).because(error)
-            })?);
-            key_ids.push(key.id.clone());
-        }
-        addressees.push(Addressee { party: name.clone(), key_ids });
-    }
-    Ok((addressees, recipients))
-}
-
 /// Signs a manifest and seals it and its signature.
 pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result<Letter> {
     let signer = signing_key(office, lane)?;
-    let (_, recipients) = addressees(office, lane)?;
-    let seal = |bytes: &[u8]| match lane.seal {
-        Seal::None => Ok(bytes.to_vec()),
-        _ => age::seal_all(&recipients, bytes),
-    };
+    let (_, sealing) = sealing(office, lane)?;
+    let (manifest_name, signature_name) = manifest_names(lane);
+    let id = &manifest.id;
     let plain = manifest.to_bytes();
     let signature = sshsig::sign(signer, NAMESPACE, &plain)?;
-    Ok(Letter { manifest: seal(&plain)?, signature: seal(signature.as_bytes())?, plain })
+    let (manifest, beside_manifest) = sealing.seal_all(id, &manifest_name, &plain)?;
+    let (signature, beside_signature) =
+        sealing.seal_all(id, &signature_name, signature.as_bytes())?;
+    let beside = Beside { manifest: beside_manifest, signature: beside_signature };
+    Ok(Letter { manifest, signature, plain, beside })
 }
 
 /// Our signing key, if it is one that the exchange file pins and that is live: what we sign with
@@ -104,14 +98,14 @@ pub(crate) fn open(
     id: &ConsignmentId,
     manifest: &[u8],
     signature: &[u8],
+    beside: &Beside,
 ) -> Result<Opened> {
-    let open = |sealed: &[u8], what: &str| match lane.seal {
-        Seal::None => Ok(sealed.to_vec()),
-        _ => age::open_all(&office.keys.identities, sealed)
-            .map_err(|error| Error::from(error).during(what)),
+    let open = |sealed: &[u8], metadata, what: &str| {
+        open_all(office, lane, sealed, metadata).map_err(|error| error.during(what))
     };
-    let signature = open(signature, "the manifest's signature cannot be opened")?;
-    let plain = open(manifest, "the manifest cannot be opened")?;
+    let what = "the manifest's signature cannot be opened";
+    let signature = open(signature, &beside.signature, what)?;
+    let plain = open(manifest, &beside.manifest, "the manifest cannot be opened")?;
     let party = office
         .exchange
         .party(&lane.from)
@@ -198,10 +192,9 @@ fn check_address(
     }
 }
 
-/// A lane that seals takes no object that is not sealed, and the other way round.
+/// A lane takes no object that is sealed otherwise than it seals.
 fn check_seals(lane: &Lane, manifest: &Manifest) -> Result<()> {
-    let expected = lane.seal != Seal::None;
-    let wrong = |object: &&ManifestObject| object.name.is_sealed() != expected;
+    let wrong = |object: &&ManifestObject| object.name.seal() != lane.seal;
     match manifest.objects.iter().find(wrong) {
         None => Ok(()),
         Some(object) => Err(Error::new(

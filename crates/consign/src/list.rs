@@ -103,8 +103,8 @@ async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let (manifest, signature) = manifest_names(lane);
     let mut listed = Vec::new();
     for (id, objects) in fetch::objects(office, lane).await? {
-        let content = |(name, _): &&(String, u64)| name != manifest && name != signature;
-        let complete = objects.iter().any(|(name, _)| name == manifest);
+        let content = |(name, _): &&(String, u64)| *name != manifest && *name != signature;
+        let complete = objects.iter().any(|(name, _)| *name == manifest);
         listed.push(Listed {
             lane: lane.name.clone(),
             standing: match (arrived.contains(&id), complete) {

@@ -2,11 +2,13 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::seals::Metadata;
 use consign_cloud::Cloud;
 use consign_model::{
     ConsignmentId, Date, Exchange, Lane, LaneName, PartyName, Seal, Timestamp, Writer,
 };
 use consign_seal::age::Identity;
+use consign_seal::openpgp::{Certificate, SecretKey};
 use consign_seal::shared_secret::SharedSecret;
 use consign_seal::sshsig::SigningKey;
 use consign_transfer::{Cancel, Engine, Target};
@@ -57,6 +59,10 @@ pub struct Keys {
     /// The secrets of lanes with `at_rest = "sse-c"`, the newest first: sending uses that one,
     /// receiving any.
     pub lane_secrets: BTreeMap<LaneName, Vec<SharedSecret>>,
+    /// What opens consignments on lanes with `seal = "openpgp"`, unlocked.
+    pub openpgp_secret: Vec<SecretKey>,
+    /// The certificates of parties, of which the exchange file pins the fingerprints.
+    pub openpgp_certificates: Vec<Certificate>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -65,6 +71,8 @@ impl std::fmt::Debug for Keys {
             .field("identities", &self.identities.len())
             .field("signer", &self.signer.is_some())
             .field("lane_secrets", &self.lane_secrets)
+            .field("openpgp_secret", &self.openpgp_secret.len())
+            .field("openpgp_certificates", &self.openpgp_certificates.len())
             .finish()
     }
 }
@@ -110,7 +118,19 @@ impl Office {
             let to: Vec<String> = lane.to.iter().map(|party| format!("`{party}`")).collect();
             return Err(self.not_ours(&format!("lane `{name}` leads to {}", to.join(", "))));
         }
-        if lane.seal == Seal::Age && self.keys.identities.is_empty() {
+        let none = match lane.seal {
+            Seal::Age => self.keys.identities.is_empty(),
+            Seal::Openpgp => self.keys.openpgp_secret.is_empty(),
+            Seal::S3ec | Seal::None => false,
+        };
+        if none && lane.seal == Seal::Openpgp {
+            let message = format!("there is no OpenPGP key to open what is sent to `{}`", self.me);
+            return Err(Error::new(ErrorKind::Configuration, message).hinting(format!(
+                "gpg --export-secret-keys KEY > {}.openpgp-secret in the key folder, mode 600",
+                self.me
+            )));
+        }
+        if none {
             let message = format!("there is no identity to open what is sent to `{}`", self.me);
             return Err(Error::new(ErrorKind::Configuration, message)
                 .hinting(format!("consign keys new {}", self.me)));
@@ -129,13 +149,20 @@ impl Office {
     }
 
     /// An object to write: never over another.
-    pub(crate) fn target(&self, lane: &Lane, id: &ConsignmentId, name: &str) -> Result<Target> {
+    pub(crate) fn target(
+        &self,
+        lane: &Lane,
+        id: &ConsignmentId,
+        name: &str,
+        metadata: Metadata,
+    ) -> Result<Target> {
         Ok(Target {
             bucket: lane.bucket.to_string(),
             key: key(lane, id, name),
             if_none_match: true,
             expected_bucket_owner: self.owner_of(lane),
             encryption: self.encryption(lane, id, name)?,
+            metadata,
             single_put: lane.writer == Writer::EncryptOnly,
             ..Target::default()
         })
@@ -148,9 +175,7 @@ pub(crate) fn key(lane: &Lane, id: &ConsignmentId, name: &str) -> String {
 }
 
 /// The manifest's and the signature's names on a lane.
-pub(crate) fn manifest_names(lane: &Lane) -> (&'static str, &'static str) {
-    match lane.seal {
-        Seal::None => ("manifest.json", "manifest.json.sig"),
-        _ => ("manifest.json.age", "manifest.json.sig.age"),
-    }
+pub(crate) fn manifest_names(lane: &Lane) -> (String, String) {
+    let ending = lane.seal.ending();
+    (format!("manifest.json{ending}"), format!("manifest.json.sig{ending}"))
 }

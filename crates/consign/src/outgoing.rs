@@ -6,7 +6,8 @@
 //! sent/outgoing/order.json      id of the consignment, and of what it is made
 //! sent/outgoing/objects.jsonl   per object: the seal that was begun, then what became of it
 //! sent/outgoing/NAME.jsonl      per object: the parts that have been uploaded
-//! sent/outgoing/manifest.json, signature, letter    the manifest, when all objects are there
+//! sent/outgoing/NAME.sealed     per object of a sequential format: its sealed form, until it is uploaded
+//! sent/outgoing/manifest.json, signature, beside.json, letter    the manifest, when all objects are there
 //! sent/delivered/ID.json        the manifests of what was sent
 //! sent/unreported.json          the order of the last one, until its sender has been told
 //! ```
@@ -18,6 +19,7 @@
 use crate::chain::Head;
 use crate::error::{Error, ErrorKind, Result};
 use crate::letter::Letter;
+use crate::seals::Metadata;
 use crate::state::{self, LaneFolder, Lines};
 use consign_model::{ConsignmentId, Digest, Limits, Manifest, ManifestObject, ObjectName};
 use consign_seal::age::Sealer;
@@ -62,6 +64,7 @@ pub(crate) struct Outgoing {
 struct Memory {
     lines: Lines,
     seals: BTreeMap<ObjectName, (SealSecret, Option<Digest>)>,
+    spooled: BTreeMap<ObjectName, Spooled>,
     done: BTreeMap<ObjectName, Shipped>,
 }
 
@@ -72,9 +75,21 @@ pub(crate) struct Shipped {
     pub(crate) digests: Vec<Digest>,
 }
 
+/// An object whose sealed form is complete in a file of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spooled {
+    pub(crate) object: ObjectName,
+    pub(crate) bytes: u64,
+    /// Of the files in it, in order.
+    pub(crate) digests: Vec<Digest>,
+    /// What stands beside it in the bucket.
+    pub(crate) metadata: Metadata,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
+    Spooled(Spooled),
     Begun { object: ObjectName, seal: SealSecret, content: Option<Digest> },
     Shipped(Shipped),
 }
@@ -136,7 +151,12 @@ impl Outbox {
         state::private_folder(&path)?;
         state::write_json(&path.join("order.json"), order)?;
         let (lines, values) = Lines::open::<Line>(&path.join("objects.jsonl"))?;
-        let mut memory = Memory { lines, seals: BTreeMap::new(), done: BTreeMap::new() };
+        let mut memory = Memory {
+            lines,
+            seals: BTreeMap::new(),
+            spooled: BTreeMap::new(),
+            done: BTreeMap::new(),
+        };
         for line in values {
             memory.remember(line);
         }
@@ -227,11 +247,27 @@ impl Outgoing {
 
     /// Remembers that an object is in the bucket.
     pub(crate) fn ship(&self, shipped: Shipped) -> Result<()> {
-        let journal = self.journal_path(shipped.object.name.as_str());
+        let name = shipped.object.name.clone();
         self.remember(Line::Shipped(shipped))?;
         // Not needed any more; what is left of it is removed with the folder.
-        let _ = std::fs::remove_file(journal);
+        let _ = std::fs::remove_file(self.journal_path(name.as_str()));
+        let _ = std::fs::remove_file(self.spool_path(&name));
         Ok(())
+    }
+
+    /// The sealed form of an object, if an earlier run or this one completed it.
+    pub(crate) fn spooled(&self, object: &ObjectName) -> Option<Spooled> {
+        self.memory().spooled.get(object).cloned()
+    }
+
+    /// Remembers that the sealed form of an object is complete; the file must be on disk.
+    pub(crate) fn spool(&self, spooled: Spooled) -> Result<()> {
+        self.remember(Line::Spooled(spooled))
+    }
+
+    /// Where the sealed form of an object lies.
+    pub(crate) fn spool_path(&self, object: &ObjectName) -> PathBuf {
+        self.path.join(format!("{object}.sealed"))
     }
 
     fn remember(&self, line: Line) -> Result<()> {
@@ -256,6 +292,7 @@ impl Outgoing {
     pub(crate) fn decide(&self, letter: &Letter) -> Result<()> {
         state::write(&self.path.join("manifest.json"), &letter.plain)?;
         state::write(&self.path.join("signature"), &letter.signature)?;
+        state::write_json(&self.path.join("beside.json"), &letter.beside)?;
         state::write(&self.path.join("letter"), &letter.manifest)
     }
 
@@ -267,7 +304,8 @@ impl Outgoing {
         let plain = state::read(&self.path.join("manifest.json"))?.ok_or_else(missing)?;
         let parsed = Manifest::parse(&plain, &Limits::default())
             .map_err(|error| missing().because(error))?;
-        Ok(Some((Letter { plain, manifest, signature }, parsed)))
+        let beside = state::read_json(&self.path.join("beside.json"))?.unwrap_or_default();
+        Ok(Some((Letter { plain, manifest, signature, beside }, parsed)))
     }
 }
 
@@ -277,8 +315,12 @@ impl Memory {
             Line::Begun { object, seal, content } => {
                 self.seals.insert(object, (seal, content));
             }
+            Line::Spooled(spooled) => {
+                self.spooled.insert(spooled.object.clone(), spooled);
+            }
             Line::Shipped(shipped) => {
                 self.seals.remove(&shipped.object.name);
+                self.spooled.remove(&shipped.object.name);
                 self.done.insert(shipped.object.name.clone(), shipped);
             }
         }
@@ -343,7 +385,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let recipient = Identity::generate().expect("a key").to_recipient();
         let fresh = || Ok(Sealer::new(std::slice::from_ref(&recipient))?);
-        let object = ObjectName::pack(1, true);
+        let object = ObjectName::pack(1, consign_model::Seal::Age);
         let content = Some(Digest::of(b"content"));
         let first = {
             let outgoing = outbox(dir.path()).await.open(&order(1)).expect("begins");

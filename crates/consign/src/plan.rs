@@ -23,21 +23,21 @@ pub(crate) struct Planned {
 }
 
 /// Assigns every file of the survey to an object.
-pub(crate) fn plan(survey: &Survey, sealed: bool) -> Result<Vec<Planned>> {
+pub(crate) fn plan(survey: &Survey, seal: Seal) -> Result<Vec<Planned>> {
     let mut objects: Vec<Planned> = Vec::new();
     let mut pack: Vec<usize> = Vec::new();
     let (mut files, mut packs, mut pack_bytes) = (0, 0, 0);
     let mut close = |pack: &mut Vec<usize>, objects: &mut Vec<Planned>| {
         if !pack.is_empty() {
             packs += 1;
-            let name = ObjectName::pack(packs, sealed);
+            let name = ObjectName::pack(packs, seal);
             objects.push(Planned { name, files: std::mem::take(pack) });
         }
     };
     for (index, file) in survey.files.iter().enumerate() {
         if file.size > SMALL_FILE_BYTES {
             files += 1;
-            objects.push(Planned { name: ObjectName::file(files, sealed), files: vec![index] });
+            objects.push(Planned { name: ObjectName::file(files, seal), files: vec![index] });
             continue;
         }
         if pack_bytes + file.size > PACK_FILL_BYTES || pack.len() >= PACK_ENTRIES_MAX as usize {
@@ -67,6 +67,7 @@ pub(crate) fn check_single_puts(lane: &Lane, survey: &Survey) -> Result<()> {
     }
     let object_bytes = |size| match lane.seal {
         Seal::None => size,
+        // age adds more than the others to each byte, and its header is as large as any.
         _ => age::sealed_payload_bytes(size).saturating_add(SEAL_HEADER_BYTES_MAX),
     };
     match survey.files.iter().find(|file| object_bytes(file.size) > PUT_BYTES_MAX) {
@@ -105,7 +106,7 @@ mod tests {
         }
         make("z-large", 5 << 20);
         let survey = survey([dir.path().join(".")]).expect("a survey");
-        let plan = plan(&survey, true).expect("a plan");
+        let plan = plan(&survey, Seal::Age).expect("a plan");
         let shown: Vec<(&str, usize)> =
             plan.iter().map(|object| (object.name.as_str(), object.files.len())).collect();
         assert_eq!(

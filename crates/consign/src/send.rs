@@ -9,11 +9,12 @@ use crate::outgoing::{Order, Outbox, Outgoing, Shipped};
 use crate::plan::{Planned, check_single_puts, plan};
 use crate::progress::Phase;
 use crate::sealed_file::InMemory;
+use crate::seals::sealing;
 use crate::shipment;
 use crate::state::LaneFolder;
 use crate::survey::{Found, Skipped, Survey, survey};
 use consign_model::{
-    ChainId, ConsignmentId, Digest, FORMAT, Lane, LaneName, Limits, Manifest, ManifestFile, Seal,
+    ChainId, ConsignmentId, Digest, FORMAT, Lane, LaneName, Limits, Manifest, ManifestFile,
 };
 use consign_transfer::UploadJournal;
 use std::path::PathBuf;
@@ -75,10 +76,10 @@ pub async fn send(
     };
 
     let outgoing = Arc::new(outgoing);
-    let planned = plan(&survey, lane.seal != Seal::None)?;
-    let (_, recipients) = letter::addressees(office, lane)?;
+    let planned = plan(&survey, lane.seal)?;
+    let (_, sealing) = sealing(office, lane)?;
     office.progress.begin(Phase::Sending, survey.files.len() as u64, survey.content_bytes());
-    let shipped = shipment::ship_all(office, lane, &recipients, &survey, &planned, &outgoing).await;
+    let shipped = shipment::ship_all(office, lane, &sealing, &survey, &planned, &outgoing).await;
     let shipped = forget_if_changed(office, &outbox, shipped).await?;
 
     office.progress.begin(Phase::Committing, survey.files.len() as u64, survey.content_bytes());
@@ -109,7 +110,7 @@ pub async fn preview(office: &Office, lane: &LaneName, paths: &[PathBuf]) -> Res
     office.progress.begin(Phase::Surveying, 0, 0);
     let survey = survey_on_a_thread(paths).await?;
     check_single_puts(lane, &survey)?;
-    let planned = plan(&survey, lane.seal != Seal::None)?;
+    let planned = plan(&survey, lane.seal)?;
     Ok(Preview {
         files: survey.files.len() as u64,
         bytes: survey.content_bytes(),
@@ -153,7 +154,7 @@ async fn survey_on_a_thread(paths: &[PathBuf]) -> Result<Survey> {
 }
 
 fn new_order(office: &Office, lane: &Lane, survey: &Survey) -> Result<Order> {
-    let (addressees, _) = letter::addressees(office, lane)?;
+    let (addressees, _) = sealing(office, lane)?;
     let mut terms = blake3::Hasher::new();
     terms.update(&office.exchange.digest());
     terms.update(lane.name.as_str().as_bytes());
@@ -268,7 +269,7 @@ fn new_manifest(
         exchange: office.exchange.name.clone(),
         lane: lane.name.clone(),
         sender: office.me.clone(),
-        recipients: letter::addressees(office, lane)?.0,
+        recipients: sealing(office, lane)?.0,
         created: office.now(),
         chain: head.chain,
         sequence: head.sequence + 1,
@@ -316,9 +317,11 @@ async fn deliver(
         return Err(Error::new(ErrorKind::Bug, "a consignment is delivered before it is decided"));
     };
     let (manifest_name, signature_name) = manifest_names(lane);
-    for (name, bytes) in [(signature_name, letter.signature), (manifest_name, letter.manifest)] {
+    let signature = (signature_name, letter.signature, letter.beside.signature);
+    let last = (manifest_name, letter.manifest, letter.beside.manifest);
+    for (name, bytes, metadata) in [signature, last] {
         let source = Arc::new(InMemory::new(bytes)?);
-        shipment::upload(office, lane, outgoing, name, source, 0).await?;
+        shipment::upload(office, lane, outgoing, &name, metadata, source, 0).await?;
     }
     outbox.delivered(&letter.plain, &manifest, &outgoing.order)?;
     Ok(manifest)

@@ -1,15 +1,17 @@
 //! Making the objects of a consignment: a few at a time, each sealed and uploaded as it is read.
 
-use crate::error::{Error, ErrorKind, Result, join, kind_of};
+use crate::error::{Error, ErrorKind, Result, io, join, kind_of};
 use crate::meter::Meter;
 use crate::office::Office;
-use crate::outgoing::{Outgoing, Shipped};
+use crate::outgoing::{Outgoing, Shipped, Spooled};
 use crate::pack::{Pack, pack};
 use crate::plan::Planned;
 use crate::sealed_file::{InMemory, SealedFile};
+use crate::seals::{Metadata, Sealing};
+use crate::spool::{self, Digesting, SpooledFile};
 use crate::survey::Survey;
-use consign_model::{Digest, Lane, ManifestObject, Seal};
-use consign_seal::age::{Recipient, Sealer};
+use consign_model::{Digest, Lane, ManifestObject};
+use consign_seal::age::Sealer;
 use consign_transfer::{Buffer, PartSource, Uploaded};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -22,7 +24,7 @@ pub(crate) const OBJECTS_AT_ONCE: usize = 4;
 struct Shipment {
     office: Office,
     lane: Lane,
-    recipients: Vec<Recipient>,
+    sealing: Sealing,
     survey: Arc<Survey>,
     outgoing: Arc<Outgoing>,
 }
@@ -33,7 +35,7 @@ struct Shipment {
 pub(crate) async fn ship_all(
     office: &Office,
     lane: &Lane,
-    recipients: &[Recipient],
+    sealing: &Sealing,
     survey: &Arc<Survey>,
     planned: &[Planned],
     outgoing: &Arc<Outgoing>,
@@ -41,7 +43,7 @@ pub(crate) async fn ship_all(
     let shipment = Arc::new(Shipment {
         office: office.clone(),
         lane: lane.clone(),
-        recipients: recipients.to_vec(),
+        sealing: sealing.clone(),
         survey: Arc::clone(survey),
         outgoing: Arc::clone(outgoing),
     });
@@ -73,6 +75,7 @@ impl Shipment {
                 self.office.progress.advance(self.content_bytes(&planned));
                 shipped
             }
+            None if self.sealing.is_sequential() => self.ship_spooled(&planned).await?,
             None if planned.name.is_pack() => self.ship_pack(&planned).await?,
             None => self.ship_file(&planned).await?,
         };
@@ -91,9 +94,9 @@ impl Shipment {
         let source = tokio::task::spawn_blocking(move || {
             let found = this.survey.files.get(index);
             let found = found.ok_or_else(|| Error::new(ErrorKind::Bug, "a file was lost"))?;
-            let sealer = match this.lane.seal {
-                Seal::None => None,
-                _ => Some(this.outgoing.seal(&name, None, || this.fresh_sealer())?),
+            let sealer = match &this.sealing {
+                Sealing::Age(to) => Some(this.outgoing.seal(&name, None, || Ok(Sealer::new(to)?))?),
+                _ => None,
             };
             SealedFile::open(found, sealer, this.office.engine.buffers())
         });
@@ -102,7 +105,8 @@ impl Shipment {
         let parts = Arc::clone(&source) as Arc<dyn PartSource>;
         let name = planned.name.as_str();
         let uploaded =
-            upload(&self.office, &self.lane, &self.outgoing, name, parts, content).await?;
+            upload(&self.office, &self.lane, &self.outgoing, name, Metadata::new(), parts, content)
+                .await?;
         source.check_unchanged()?;
         let digest = source.digest(&uploaded.fingerprints).ok_or_else(|| {
             Error::new(ErrorKind::Bug, format!("not every part of {name} is accounted for"))
@@ -118,8 +122,16 @@ impl Shipment {
         let content = self.content_bytes(planned);
         let source = Arc::new(InMemory::new(sealed.into_bytes())?);
         let name = planned.name.as_str();
-        let uploaded =
-            upload(&self.office, &self.lane, &self.outgoing, name, source, content).await?;
+        let uploaded = upload(
+            &self.office,
+            &self.lane,
+            &self.outgoing,
+            name,
+            Metadata::new(),
+            source,
+            content,
+        )
+        .await?;
         self.remember(planned, uploaded, Some(object_digest), digests).await
     }
 
@@ -129,9 +141,10 @@ impl Shipment {
         let Pack { mut buffer, archive_bytes, digests } =
             pack(files, self.office.engine.buffers())?;
         let mut length = archive_bytes;
-        if self.lane.seal != Seal::None {
+        if let Sealing::Age(to) = &self.sealing {
             let content = Digest::of(buffer.get(..archive_bytes).unwrap_or_default());
-            let seal = self.outgoing.seal(&planned.name, Some(content), || self.fresh_sealer())?;
+            let fresh = || Ok(Sealer::new(to)?);
+            let seal = self.outgoing.seal(&planned.name, Some(content), fresh)?;
             let too_large = |_| Error::new(ErrorKind::Bug, "a pack does not fit in memory");
             length = usize::try_from(seal.file_bytes(archive_bytes as u64)).map_err(too_large)?;
             let room = buffer.get_mut(..length);
@@ -142,8 +155,55 @@ impl Shipment {
         Ok((buffer, digests))
     }
 
-    fn fresh_sealer(&self) -> Result<Sealer> {
-        Ok(Sealer::new(&self.recipients)?)
+    /// Seals into a file of ours, once, and uploads that.
+    async fn ship_spooled(self: &Arc<Self>, planned: &Planned) -> Result<Shipped> {
+        let (this, of) = (Arc::clone(self), planned.clone());
+        let spooled = tokio::task::spawn_blocking(move || this.spool(&of)).await;
+        let spooled = spooled.map_err(join)??;
+        let path = self.outgoing.spool_path(&planned.name);
+        let buffers = self.office.engine.buffers();
+        let source = Arc::new(SpooledFile::open(&path, spooled.bytes, buffers)?);
+        let (name, content) = (planned.name.as_str(), self.content_bytes(planned));
+        let metadata = spooled.metadata;
+        let uploaded =
+            upload(&self.office, &self.lane, &self.outgoing, name, metadata, source, content)
+                .await?;
+        self.remember(planned, uploaded, None, spooled.digests).await
+    }
+
+    /// The sealed form of an object in a file: of an earlier run, or made now.
+    fn spool(&self, planned: &Planned) -> Result<Spooled> {
+        if let Some(spooled) = self.outgoing.spooled(&planned.name) {
+            return Ok(spooled);
+        }
+        let path = self.outgoing.spool_path(&planned.name);
+        let file = spool::create(&path)?;
+        let mut sealed = std::io::BufWriter::with_capacity(1 << 20, &file);
+        let (id, name) = (&self.outgoing.order.id, planned.name.as_str());
+        let mut found = planned.files.iter().filter_map(|index| self.survey.files.get(*index));
+        let (metadata, digests) = if planned.name.is_pack() {
+            let pack = pack(found, self.office.engine.buffers())?;
+            let archive = pack.buffer.get(..pack.archive_bytes).unwrap_or_default();
+            (self.sealing.seal_stream(id, name, archive, &mut sealed)?, pack.digests)
+        } else {
+            let found =
+                found.next().ok_or_else(|| Error::new(ErrorKind::Bug, "a file was lost"))?;
+            let open = found.open()?;
+            let mut plain = Digesting::new(&open);
+            let metadata = self.sealing.seal_stream(id, name, &mut plain, &mut sealed)?;
+            let (bytes, digest) = plain.finish();
+            found.check_unchanged(&open)?;
+            if bytes != found.size {
+                return Err(found.changed());
+            }
+            (metadata, vec![digest])
+        };
+        let failed = io(ErrorKind::State, "cannot write", &path);
+        let written = std::io::Write::flush(&mut sealed).and_then(|()| file.sync_all());
+        let bytes = written.and_then(|()| file.metadata()).map_err(failed)?.len();
+        let spooled = Spooled { object: planned.name.clone(), bytes, digests, metadata };
+        self.outgoing.spool(spooled.clone())?;
+        Ok(spooled)
     }
 
     async fn remember(
@@ -175,10 +235,11 @@ pub(crate) async fn upload(
     lane: &Lane,
     outgoing: &Outgoing,
     name: &str,
+    metadata: Metadata,
     source: Arc<dyn PartSource>,
     content: u64,
 ) -> Result<Uploaded> {
-    let target = office.target(lane, &outgoing.order.id, name)?;
+    let target = office.target(lane, &outgoing.order.id, name, metadata)?;
     let mut journal = outgoing.journal(name)?;
     let meter = Meter::new(&office.progress, content, source.layout().object_bytes());
     let progress: Arc<dyn consign_transfer::Progress> = meter.clone();

@@ -8,8 +8,10 @@ use crate::fetch;
 use crate::meter::Meter;
 use crate::office::Office;
 use crate::opened_file::{Collected, OpenedFile, open_prefix, prefix_bytes};
+use crate::seals::{Metadata, is_sequential, open_all, open_stream};
 use crate::shipment::{OBJECTS_AT_ONCE, transfer_error};
-use crate::state::LaneFolder;
+use crate::spool::{Bounded, Spool};
+use crate::state::{LaneFolder, lane_path, private_folder};
 use crate::unpack::{Landing, unpack};
 use consign_cloud::s3::GetObject;
 use consign_model::{
@@ -19,7 +21,8 @@ use consign_seal::age::OpenReader;
 use consign_transfer::{DownloadJournal, Downloaded, Object, PartSink};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -95,13 +98,21 @@ impl Unloading {
         Ok(())
     }
 
-    async fn unload_file(&self, object: &ManifestObject, file: &ManifestFile) -> Result<()> {
-        if self.take_file(object, file, true).await? == Some(file.blake3) {
+    async fn unload_file(
+        self: &Arc<Self>,
+        object: &ManifestObject,
+        file: &ManifestFile,
+    ) -> Result<()> {
+        let taken = match is_sequential(&self.lane) {
+            true => self.take_spooled(object, file).await?,
+            false => self.take_file(object, file, true).await?,
+        };
+        if taken == Some(file.blake3) {
             return Ok(());
         }
         // What an earlier run left may have been damaged since; what comes now cannot be.
-        if self.partial.is_some() && self.take_file(object, file, false).await? == Some(file.blake3)
-        {
+        let resumed = self.partial.is_some() && !is_sequential(&self.lane);
+        if resumed && self.take_file(object, file, false).await? == Some(file.blake3) {
             return Ok(());
         }
         let message = format!("`{}` is not what the sender signed: its digest differs", file.path);
@@ -136,6 +147,66 @@ impl Unloading {
             shelf.finish_file(file, open)?;
         }
         Ok(sink.digest())
+    }
+
+    /// Downloads an object of a sequential format as it is, into a file without a name, and then
+    /// opens it; gives the digest of what was in it.
+    async fn take_spooled(
+        self: &Arc<Self>,
+        object: &ManifestObject,
+        file: &ManifestFile,
+    ) -> Result<Option<Digest>> {
+        let folder = match &self.partial {
+            Some(partial) => partial.journal(),
+            None => {
+                let (office, lane) = (&self.office, &self.lane.name);
+                lane_path(&office.state, &office.exchange.name, lane, "received")
+            }
+        };
+        private_folder(&folder)?;
+        let spool = Arc::new(Spool::new(&folder, object.name.as_str(), object.sealed_bytes)?);
+        let parts = Arc::clone(&spool) as Arc<dyn PartSink>;
+        let mut journal = DownloadJournal::in_memory();
+        self.download(object, spool.layout(), parts, &mut journal, file.size).await?;
+        let metadata =
+            fetch::metadata(&self.office, &self.lane, &self.locate(object).await?).await?;
+        let (this, object, file) = (Arc::clone(self), object.clone(), file.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            this.open_spooled(&object, &file, &spool, &metadata)
+        });
+        opened.await.map_err(join)?
+    }
+
+    fn open_spooled(
+        &self,
+        object: &ManifestObject,
+        file: &ManifestFile,
+        spool: &Spool,
+        metadata: &Metadata,
+    ) -> Result<Option<Digest>> {
+        let mut shelf = self.partial.as_ref().map(Partial::shelf).transpose()?;
+        let open = shelf.as_mut().map(|shelf| shelf.open_file(file)).transpose()?;
+        if let Some(open) = &open {
+            // Nothing of an earlier run may show through.
+            open.set_len(0).map_err(|error| cannot_write(Path::new(file.path.as_str()), error))?;
+        }
+        let out: Box<dyn Write> = match &open {
+            Some(open) => Box::new(open),
+            None => Box::new(std::io::sink()),
+        };
+        let mut out = Bounded::new(std::io::BufWriter::with_capacity(1 << 20, out), file.size);
+        let bytes = object.sealed_bytes;
+        open_stream(&self.office, &self.lane, spool.file()?, bytes, metadata, &mut out)
+            .and_then(|()| {
+                let flushed = out.flush();
+                flushed.map_err(|error| cannot_write(Path::new(file.path.as_str()), error))
+            })
+            .map_err(|error| error.during(&format!("{} cannot be opened", object.name)))?;
+        let (_, digest) = out.finish();
+        if let (Some(shelf), Some(open)) = (&shelf, &open) {
+            shelf.finish_file(file, open)?;
+        }
+        Ok(Some(digest))
     }
 
     /// Where an object is, with the key that S3 needs for it.
@@ -174,16 +245,30 @@ impl Unloading {
         let parts = Arc::clone(&collected) as Arc<dyn PartSink>;
         let mut journal = DownloadJournal::in_memory();
         self.download(object, collected.layout(), parts, &mut journal, 0).await?;
+        let metadata = match is_sequential(&self.lane) {
+            true => {
+                let place = self.locate(object).await?;
+                fetch::metadata(&self.office, &self.lane, &place).await?
+            }
+            false => Metadata::new(),
+        };
         let (this, object, files) = (Arc::clone(self), object.clone(), files.to_vec());
-        let content =
-            tokio::task::spawn_blocking(move || this.open_pack(&object, &files, &collected.take()));
+        let content = tokio::task::spawn_blocking(move || {
+            this.open_pack(&object, &files, &collected.take(), &metadata)
+        });
         let content = content.await.map_err(join)??;
         self.office.progress.advance(content);
         Ok(())
     }
 
     /// Opens a pack and lands its files; gives how many bytes of content there were.
-    fn open_pack(&self, object: &ManifestObject, files: &[usize], sealed: &[u8]) -> Result<u64> {
+    fn open_pack(
+        &self,
+        object: &ManifestObject,
+        files: &[usize],
+        sealed: &[u8],
+        metadata: &Metadata,
+    ) -> Result<u64> {
         if object.blake3.is_some_and(|digest| digest != Digest::of(sealed)) {
             let message = format!("the object {} is not the one that was sent", object.name);
             return Err(Error::new(ErrorKind::Content, message));
@@ -194,7 +279,12 @@ impl Unloading {
         // Opened as it is read, so that a pack is in memory once.
         match self.lane.seal {
             Seal::None => self.unpack(object, &mut &*sealed, &files)?,
-            _ => {
+            Seal::Openpgp | Seal::S3ec => {
+                let archive = open_all(&self.office, &self.lane, sealed, metadata)
+                    .map_err(|error| error.during(&format!("{} cannot be opened", object.name)))?;
+                self.unpack(object, &mut archive.as_slice(), &files)?;
+            }
+            Seal::Age => {
                 let cannot_open =
                     |error| Error::from(error).during(&format!("{} cannot be opened", object.name));
                 let opening = OpenReader::new(sealed, &self.office.keys.identities);

@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn object() -> ObjectName {
-        ObjectName::pack(1, true)
+        ObjectName::pack(1, consign_model::Seal::Age)
     }
 
     fn file(path: &str, content: &[u8], entry: u32) -> ManifestFile {

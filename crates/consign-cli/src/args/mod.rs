@@ -111,6 +111,7 @@ pub(crate) enum Command {
     S3s2(S3s2Command),
     Seal(SealArgs),
     Open(OpenArgs),
+    Rekey(RekeyArgs),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]

@@ -8,7 +8,7 @@ use consign_model::{Exchange, LaneName, PartyName, PublicKey};
 use consign_seal::{age, sshsig};
 use toml_edit::{Array, DocumentMut};
 
-use super::files;
+use super::{files, openpgp_keys};
 use crate::args::KeysNewArgs;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -216,7 +216,7 @@ pub(crate) fn read(keys_dir: &Path, party: &PartyName) -> Result<Keys, CommandEr
         })?),
         None => None,
     };
-    if identities.is_empty() && signer.is_none() {
+    if identities.is_empty() && signer.is_none() && !openpgp_keys::exist(keys_dir, party) {
         return Err(CommandError::usage(format!(
             "there are no private keys of {party} in {}",
             keys_dir.display()
@@ -267,23 +267,31 @@ fn write_key(path: &Path, content: &[u8], mode: u32) -> Result<(), CommandError>
 
 /// Reads a secret file, refusing one that others can read.
 pub(crate) fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<String>>, CommandError> {
-    use std::os::unix::fs::PermissionsExt;
     let fault = |e: std::io::Error| {
         CommandError::usage(format!("cannot read the key {}", path.display())).caused_by(e)
     };
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(fault(e)),
-    };
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(CommandError::usage(format!(
-            "the private key {} can be read by others",
-            path.display()
-        ))
-        .hint(format!("chmod 600 {}", path.display())));
+    if !check_private(path)? {
+        return Ok(None);
     }
     std::fs::read_to_string(path).map(|text| Some(zeroize::Zeroizing::new(text))).map_err(fault)
+}
+
+/// Whether a secret file is there; one that others can read is refused.
+pub(crate) fn check_private(path: &Path) -> Result<bool, CommandError> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => {
+            let message = format!("cannot read the key {}", path.display());
+            return Err(CommandError::usage(message).caused_by(e));
+        }
+    };
+    if metadata.permissions().mode() & 0o077 == 0 {
+        return Ok(true);
+    }
+    Err(CommandError::usage(format!("the private key {} can be read by others", path.display()))
+        .hint(format!("chmod 600 {}", path.display())))
 }
 
 /// The exchange file as a document to edit, checked to declare the party.

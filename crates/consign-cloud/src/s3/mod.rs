@@ -23,7 +23,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-pub use copy::{CopyObject, CopySource};
+pub use copy::CopyObject;
 pub use list::{Entry, ListRequest, Page, UploadEntry, UploadsPage, VersionEntry, VersionsPage};
 pub use multipart::{CompleteMultipart, CompletedPart, ListedPart, MultipartTarget, UploadPart};
 pub use notify::QueueNotification;
@@ -158,6 +158,11 @@ impl CustomerKey {
         CustomerKey(Zeroizing::new(key))
     }
 
+    /// How S3 names the key: base64 of its MD5. Not secret, and no proof of anything.
+    pub fn md5(&self) -> String {
+        self.headers().2
+    }
+
     /// The three headers: algorithm, key, and MD5 of the key (which S3 demands against typos).
     pub(crate) fn headers(&self) -> (String, String, String) {
         use base64::Engine as _;
@@ -236,6 +241,8 @@ pub struct Head {
     pub encryption: Option<String>,
     /// ARN of the KMS key.
     pub kms_key: Option<String>,
+    /// [`CustomerKey::md5`] of the SSE-C key that it lies under.
+    pub customer_key_md5: Option<String>,
     /// CRC-64/NVME of the whole object, where known.
     pub checksum_crc64nvme: Option<String>,
 }

@@ -85,6 +85,8 @@ impl S3 {
     /// no reader sees them.
     pub async fn create_multipart(&self, target: &MultipartTarget) -> Result<String, Error> {
         let call = Call::object("s3:CreateMultipartUpload", &target.bucket, &target.key);
+        let metadata = target.metadata.clone();
+        let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
         let mut request = self
             .control
             .create_multipart_upload()
@@ -93,7 +95,7 @@ impl S3 {
             .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
             .checksum_type(ChecksumType::FullObject)
             .set_content_type(target.content_type.clone())
-            .set_metadata(Some(target.metadata.clone().into_iter().collect()))
+            .set_metadata(metadata)
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
         request = match target.encryption.clone() {
             None => request,

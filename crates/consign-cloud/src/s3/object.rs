@@ -5,7 +5,9 @@ use std::ops::Range;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
-use aws_sdk_s3::types::{ChecksumAlgorithm, Delete, ObjectIdentifier, ServerSideEncryption as Sse};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, Delete, ObjectIdentifier, ServerSideEncryption as Sse,
+};
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -175,6 +177,15 @@ impl S3 {
 
     /// Size, tags and headers of an object, without its bytes.
     pub async fn head_object(&self, object: &GetObject) -> Result<Head, Error> {
+        self.head(object, false).await
+    }
+
+    /// The same with the checksum, for which S3 wants the right to decrypt under a KMS key.
+    pub async fn head_with_checksum(&self, object: &GetObject) -> Result<Head, Error> {
+        self.head(object, true).await
+    }
+
+    async fn head(&self, object: &GetObject, checksum: bool) -> Result<Head, Error> {
         let call = Call::object("s3:HeadObject", &object.bucket, &object.key);
         let mut request = self
             .control
@@ -183,6 +194,7 @@ impl S3 {
             .key(&object.key)
             .set_version_id(object.version_id.clone())
             .set_if_match(object.if_match.clone())
+            .set_checksum_mode(checksum.then_some(ChecksumMode::Enabled))
             .set_expected_bucket_owner(object.expected_bucket_owner.clone());
         if let Some(key) = &object.customer_key {
             let (algorithm, key, md5) = key.headers();
@@ -204,6 +216,7 @@ impl S3 {
             metadata: head.metadata.unwrap_or_default().into_iter().collect(),
             encryption: head.server_side_encryption.map(|sse| sse.as_str().to_owned()),
             kms_key: head.ssekms_key_id,
+            customer_key_md5: head.sse_customer_key_md5,
             checksum_crc64nvme: head.checksum_crc64_nvme,
         })
     }

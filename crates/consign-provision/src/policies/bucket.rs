@@ -29,6 +29,21 @@ pub fn policy(lane: &DesiredLane, key: Option<&KeyArn>, grants: Grants) -> Docum
     Document::new(statements)
 }
 
+/// The policy of a lane whose owner's administrator moves what lies there: nobody but he touches
+/// data, and nobody deletes by it. What he may do his own account has allowed him.
+pub fn maintenance(lane: &DesiredLane, administrator: &[String]) -> Document {
+    let data = [DATA_READS, LISTS, WRITES, TAG_CHANGES, REKEYING].concat();
+    let mut statements = transport(lane);
+    statements.push(deletes_by_parties(lane));
+    statements.push(
+        Statement::deny("DenyDataToAllButTheAdministrator", &data)
+            .everybody()
+            .on(&[lane.bucket_arn(), lane.every_object()])
+            .when("ArnNotLike", "aws:PrincipalArn", administrator),
+    );
+    Document::new(statements)
+}
+
 fn transport(lane: &DesiredLane) -> Vec<Statement> {
     let everything = [lane.bucket_arn(), lane.every_object()];
     vec![

@@ -40,6 +40,34 @@ pub fn policy(lane: &DesiredLane, grants: Grants) -> Document {
     Document::new(statements).with_id(format!("consign-{}-{}", lane.exchange, lane.name))
 }
 
+/// The policy of a key while the lane's owner's administrator moves what lies under it: he alone
+/// decrypts and makes data keys, through S3 only, for this lane's bucket only.
+pub fn maintenance(lane: &DesiredLane, administrator: &[String]) -> Document {
+    let calls = ["kms:GenerateDataKey", "kms:Decrypt"];
+    let contexts = [lane.bucket_arn(), lane.every_object()];
+    let statements = vec![
+        administration(lane),
+        Statement::allow("AdministratorMovesObjects", &calls)
+            .everybody()
+            .on(&["*"])
+            .when("ArnLike", "aws:PrincipalArn", administrator)
+            .when("StringEquals", "kms:CallerAccount", &[lane.owner.as_ref()])
+            .when("StringEquals", "kms:ViaService", &[lane.s3_service()])
+            .when("StringLike", "kms:EncryptionContext:aws:s3:arn", &contexts),
+        Statement::deny("NobodyElseUsesTheKey", USES).everybody().on(&["*"]).when(
+            "ArnNotLike",
+            "aws:PrincipalArn",
+            administrator,
+        ),
+        Statement::deny("OnlyThroughS3", USES).everybody().on(&["*"]).when(
+            "StringNotEquals",
+            "kms:ViaService",
+            &[lane.s3_service()],
+        ),
+    ];
+    Document::new(statements).with_id(format!("consign-{}-{}", lane.exchange, lane.name))
+}
+
 /// What the writer's requests make S3 ask of KMS; identity policies say the same.
 pub(super) fn writer_calls(lane: &DesiredLane) -> &'static [&'static str] {
     if lane.multipart { &["kms:GenerateDataKey", "kms:Decrypt"] } else { &["kms:GenerateDataKey"] }

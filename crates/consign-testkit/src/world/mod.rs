@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use consign::{Keys, Office};
 use consign_cloud::{Cloud, Settings};
-use consign_model::{AtRest, Exchange, LaneName, PartyName};
+use consign_model::{AtRest, Exchange, LaneName, PartyName, Seal};
 use consign_provision::{Desired, Hands, apply, observe, plan};
 use consign_seal::age::Identity;
 use consign_seal::shared_secret::SharedSecret;
@@ -55,7 +55,7 @@ pub struct World {
     pub canary: Canary,
     seed: Mutex<Seed>,
     parties: Vec<Party>,
-    /// Of the lanes that store under keys of their parties.
+    /// Of the lanes whose keys follow from one.
     lane_secrets: BTreeMap<LaneName, SharedSecret>,
     store: Store,
     log: leaks::Log,
@@ -138,7 +138,9 @@ impl World {
         let (cloud_clock, log) = (Clock::default(), leaks::Log::default());
         let store = store(folder.path(), &cloud_clock, &log, &exchange)?;
         let mut seed = Seed::new(seed);
-        let customer = exchange.lanes.values().filter(|lane| lane.at_rest == AtRest::SseC);
+        let customer = exchange.lanes.values();
+        let customer =
+            customer.filter(|lane| lane.at_rest == AtRest::SseC || lane.seal == Seal::S3ec);
         let secrets = customer.map(|lane| Ok((lane.name.clone(), SharedSecret::generate()?)));
         Ok(World {
             lane_secrets: secrets.collect::<Built<_>>()?,
@@ -196,6 +198,7 @@ impl World {
                     .iter()
                     .map(|(lane, secret)| (lane.clone(), vec![secret.clone()]))
                     .collect(),
+                ..Keys::default()
             }),
             clock: Arc::new(move || clock.now_ms()),
             dice: Arc::new(move || {

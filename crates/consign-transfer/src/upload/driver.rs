@@ -129,6 +129,7 @@ pub(super) fn multipart(target: &Target) -> MultipartTarget {
         key: target.key.clone(),
         expected_bucket_owner: target.expected_bucket_owner.clone(),
         content_type: target.content_type.clone(),
+        metadata: target.metadata.clone(),
         encryption: target.encryption.clone(),
         ..MultipartTarget::default()
     }

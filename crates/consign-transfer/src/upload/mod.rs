@@ -6,6 +6,8 @@ mod single;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use consign_cloud::s3::Encryption;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,8 @@ pub struct Target {
     pub expected_bucket_owner: Option<String>,
     /// MIME type.
     pub content_type: Option<String>,
+    /// `x-amz-meta-` headers.
+    pub metadata: BTreeMap<String, String>,
     /// Encryption at rest asked for; none leaves it to the bucket.
     pub encryption: Option<Encryption>,
     /// Send any size by one PUT, for writers without `kms:Decrypt`, which S3 wants for parts

@@ -143,6 +143,7 @@ impl<S: Store> Driver<'_, S> {
             if_none_match: self.target.if_none_match,
             expected_bucket_owner: self.target.expected_bucket_owner.clone(),
             content_type: self.target.content_type.clone(),
+            metadata: self.target.metadata.clone(),
             encryption: self.target.encryption.clone(),
             ..PutObject::default()
         }

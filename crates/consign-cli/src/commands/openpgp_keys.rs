@@ -1,0 +1,73 @@
+//! OpenPGP keys in the key folder, as GnuPG exports them, armored or binary:
+//!
+//! ```text
+//! KEYS/PARTY.openpgp            certificates of a party, of which the exchange file pins fingerprints
+//! KEYS/PARTY.openpgp-secret     our secret keys, mode 0600, without a passphrase of their own
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use consign::Keys;
+use consign_model::PartyName;
+use consign_seal::openpgp::{Certificate, SecretKey};
+
+use super::keys;
+use crate::error::CommandError;
+
+const CERTIFICATES: &str = "openpgp";
+const SECRET: &str = "openpgp-secret";
+/// A keyring that is larger is no keyring of an exchange.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Whether a party has a secret key in the folder.
+pub(crate) fn exist(keys_dir: &Path, party: &PartyName) -> bool {
+    secret_path(keys_dir, party).exists()
+}
+
+/// Reads the party's secret keys, and the certificates of everybody.
+pub(crate) fn read_into(
+    keys_dir: &Path,
+    party: &PartyName,
+    keys: &mut Keys,
+) -> Result<(), CommandError> {
+    let path = secret_path(keys_dir, party);
+    if exist(keys_dir, party) {
+        keys::check_private(&path)?;
+        let bytes = zeroize::Zeroizing::new(bytes(&path)?);
+        keys.openpgp_secret = SecretKey::parse(&bytes).map_err(|error| faulty(&path, error))?;
+        if let Some(locked) = keys.openpgp_secret.iter().find(|key| key.is_locked()) {
+            return Err(CommandError::usage(format!(
+                "the OpenPGP key {} in {} is protected by a passphrase",
+                locked.fingerprint(),
+                path.display()
+            ))
+            .hint("take the passphrase off the copy in the key folder, which is readable by you alone"));
+        }
+    }
+    let Ok(entries) = std::fs::read_dir(keys_dir) else { return Ok(()) };
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == CERTIFICATES)) {
+        let certificates = Certificate::parse(&bytes(path)?);
+        keys.openpgp_certificates.extend(certificates.map_err(|error| faulty(path, error))?);
+    }
+    Ok(())
+}
+
+fn secret_path(keys_dir: &Path, party: &PartyName) -> PathBuf {
+    keys_dir.join(format!("{party}.{SECRET}"))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let fault = |e| CommandError::usage(format!("cannot read {}", path.display())).caused_by(e);
+    if std::fs::metadata(path).map_err(fault)?.len() > FILE_BYTES_MAX {
+        return Err(CommandError::usage(format!("{} is too large for a keyring", path.display())));
+    }
+    std::fs::read(path).map_err(fault)
+}
+
+fn faulty(path: &Path, error: consign_seal::Error) -> CommandError {
+    CommandError::usage(format!("{} holds no OpenPGP keys that can be read", path.display()))
+        .caused_by(error)
+}

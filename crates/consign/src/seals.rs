@@ -1,0 +1,256 @@
+//! The joint between lanes and formats of seals: whom a lane seals to, and how its objects are
+//! sealed and opened.
+//!
+//! age is sealed and opened in parts, in any order (`sealed_file.rs`, `opened_file.rs`). The other
+//! formats are *sequential* here: from the first byte to the last, by way of a private file that
+//! holds the sealed form (`spool.rs`). Such an object is sealed once, under keys that nobody keeps;
+//! an interrupted upload goes on with the sealed bytes, so no nonce ever meets two plaintexts.
+//!
+//! Keys: age recipients stand in the exchange file. OpenPGP certificates are pinned there by their
+//! fingerprints and lie in the key folder. For the Amazon S3 Encryption Client's format the parties
+//! share a wrapping key (raw AES) that follows from the lane's secret: HKDF-SHA256, salt
+//! `consign-s3ec/1`, info `EXCHANGE/LANE`.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::office::Office;
+use consign_model::{Addressee, ConsignmentId, Lane, PartyName, PublicKey, Seal};
+use consign_seal::age::{self, Recipient};
+use consign_seal::openpgp::{self, Certificate, OpenOptions, OpenReader, SealOptions, SealWriter};
+use consign_seal::s3ec::{
+    self, AesKey, CommitmentPolicy, DataKey, MetadataRead, OpenPolicy, Suite,
+};
+use consign_seal::shared_secret::SharedSecret;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+/// What stands beside an object: `x-amz-meta-` headers, without that prefix.
+pub(crate) type Metadata = BTreeMap<String, String>;
+
+const S3EC_DERIVATION: &str = "consign-s3ec/1";
+
+/// How a lane's objects are sealed on this day.
+#[derive(Clone)]
+pub(crate) enum Sealing {
+    /// Not at all.
+    Plain,
+    /// For these recipients.
+    Age(Vec<Recipient>),
+    /// For these certificates, at this time in Unix seconds.
+    Openpgp(Vec<Certificate>, u64),
+    /// Under this wrapping key, with this description.
+    S3ec(Arc<AesKey>, Metadata),
+}
+
+/// Whom a lane is sealed to on this day, and how.
+pub(crate) fn sealing(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, Sealing)> {
+    let (mut addressees, mut keys) = (Vec::new(), Vec::new());
+    for name in &lane.to {
+        let party = office.exchange.party(name);
+        let live = party.iter().flat_map(|party| party.live_recipients(office.today()));
+        let live = live.filter(|key| serves(lane.seal, key));
+        let mut key_ids = Vec::new();
+        for key in live {
+            key_ids.push(key.id.clone());
+            keys.push((name, key));
+        }
+        addressees.push(Addressee { party: name.clone(), key_ids });
+    }
+    let sealing = match lane.seal {
+        Seal::None => Sealing::Plain,
+        Seal::Age => {
+            let recipient = |(name, key): &(_, &PublicKey)| {
+                Recipient::parse(&key.key).map_err(|error| {
+                    let id = &key.id;
+                    let message = format!("the recipient `{id}` of party `{name}` is no key");
+                    Error::new(ErrorKind::Configuration, message).because(error)
+                })
+            };
+            Sealing::Age(keys.iter().map(recipient).collect::<Result<_>>()?)
+        }
+        Seal::Openpgp => {
+            let pinned = |(name, key): &(&PartyName, &PublicKey)| certificate(office, name, key);
+            let certificates = keys.iter().map(pinned).collect::<Result<_>>()?;
+            Sealing::Openpgp(certificates, office.now_ms() / 1000)
+        }
+        Seal::S3ec => {
+            let secret = office.newest_secret(lane)?;
+            let description =
+                [("exchange", office.exchange.name.as_str()), ("lane", lane.name.as_str())];
+            let description = description.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Sealing::S3ec(Arc::new(wrapping_key(office, lane, secret)?), description.into())
+        }
+    };
+    Ok((addressees, sealing))
+}
+
+/// Whether a key of the exchange file is one that this seal is made for.
+fn serves(seal: Seal, key: &PublicKey) -> bool {
+    match seal {
+        Seal::Age => key.openpgp_fingerprint().is_none(),
+        Seal::Openpgp => key.openpgp_fingerprint().is_some(),
+        Seal::S3ec | Seal::None => false,
+    }
+}
+
+fn certificate(office: &Office, party: &PartyName, key: &PublicKey) -> Result<Certificate> {
+    let fingerprint = key.openpgp_fingerprint().unwrap_or_default();
+    openpgp::pinned(office.keys.openpgp_certificates.clone(), fingerprint).map_err(|error| {
+        let message = format!(
+            "the OpenPGP certificate {fingerprint} of `{party}`, which the exchange file names, is \
+             not here"
+        );
+        Error::new(ErrorKind::Configuration, message)
+            .because(error)
+            .hinting(format!("put it into the key folder as {party}.openpgp"))
+    })
+}
+
+fn wrapping_key(office: &Office, lane: &Lane, secret: &SharedSecret) -> Result<AesKey> {
+    let info = format!("{}/{}", office.exchange.name, lane.name);
+    Ok(AesKey::from_bytes(&*secret.derive(S3EC_DERIVATION, &info)?))
+}
+
+impl Sealing {
+    /// Whether objects are sealed from the first byte to the last.
+    pub(crate) fn is_sequential(&self) -> bool {
+        matches!(self, Sealing::Openpgp(..) | Sealing::S3ec(..))
+    }
+
+    /// Seals something that is in memory; gives what stands beside it, too.
+    pub(crate) fn seal_all(
+        &self,
+        id: &ConsignmentId,
+        name: &str,
+        plain: &[u8],
+    ) -> Result<(Vec<u8>, Metadata)> {
+        match self {
+            Sealing::Plain => Ok((plain.to_vec(), Metadata::new())),
+            Sealing::Age(recipients) => Ok((age::seal_all(recipients, plain)?, Metadata::new())),
+            _ => {
+                let mut sealed = Vec::new();
+                let metadata = self.seal_stream(id, name, plain, &mut sealed)?;
+                Ok((sealed, metadata))
+            }
+        }
+    }
+
+    /// Seals a stream in a sequential format; gives what stands beside the object.
+    pub(crate) fn seal_stream(
+        &self,
+        id: &ConsignmentId,
+        name: &str,
+        mut plain: impl Read,
+        sealed: impl Write,
+    ) -> Result<Metadata> {
+        match self {
+            Sealing::Openpgp(certificates, at) => {
+                let mut writer = SealWriter::new(sealed, certificates, &SealOptions::at(*at))?;
+                std::io::copy(&mut plain, &mut writer).map_err(stream)?;
+                writer.finish()?;
+                Ok(Metadata::new())
+            }
+            Sealing::S3ec(wrapping, description) => {
+                let mut description = description.clone();
+                description.insert("consignment".to_owned(), id.to_string());
+                description.insert("object".to_owned(), name.to_owned());
+                let key = DataKey::generate()?;
+                let wrapped = wrapping.wrap(Suite::GcmCommitted, &key, &description)?;
+                let sealer = s3ec::Sealer::new(CommitmentPolicy::default(), &key, wrapped)?;
+                sealer.seal_stream(plain, sealed)?;
+                Ok(sealer.header().to_metadata()?)
+            }
+            Sealing::Plain | Sealing::Age(_) => {
+                Err(Error::new(ErrorKind::Bug, "a format that is sealed in parts, in one piece"))
+            }
+        }
+    }
+}
+
+/// Whether a lane's objects are opened from the first byte to the last.
+pub(crate) fn is_sequential(lane: &Lane) -> bool {
+    matches!(lane.seal, Seal::Openpgp | Seal::S3ec)
+}
+
+/// Opens something that is in memory. Nothing is given unless all of it is authentic.
+pub(crate) fn open_all(
+    office: &Office,
+    lane: &Lane,
+    sealed: &[u8],
+    metadata: &Metadata,
+) -> Result<Vec<u8>> {
+    match lane.seal {
+        Seal::None => Ok(sealed.to_vec()),
+        Seal::Age => Ok(age::open_all(&office.keys.identities, sealed)?),
+        Seal::Openpgp => {
+            let options = OpenOptions::at(office.now_ms() / 1000);
+            Ok(openpgp::open_all(&office.keys.openpgp_secret, &[], sealed, &options)?.plain)
+        }
+        Seal::S3ec => {
+            with_opener(office, lane, metadata, |opener| opener.open_all(sealed.to_vec()))
+        }
+    }
+}
+
+/// Opens a sequential object from a file of its sealed form. What `out` gets is authentic and in
+/// its place; that it is whole is known when this returns.
+pub(crate) fn open_stream(
+    office: &Office,
+    lane: &Lane,
+    mut sealed: &File,
+    sealed_bytes: u64,
+    metadata: &Metadata,
+    out: &mut dyn Write,
+) -> Result<()> {
+    match lane.seal {
+        Seal::Openpgp => {
+            let options = OpenOptions::at(office.now_ms() / 1000);
+            let mut reader = OpenReader::new(&office.keys.openpgp_secret, &[], sealed, &options)?;
+            std::io::copy(&mut reader, out).map_err(stream)?;
+            Ok(())
+        }
+        Seal::S3ec => with_opener(office, lane, metadata, |opener| {
+            let verified = opener.verify_stream(&mut sealed, sealed_bytes)?;
+            verified.open_stream(&mut sealed, &mut *out)
+        }),
+        Seal::Age | Seal::None => {
+            Err(Error::new(ErrorKind::Bug, "a format that is opened in parts, in one piece"))
+        }
+    }
+}
+
+/// Opens with the first of the lane's secrets whose wrapping key unwraps the data key.
+fn with_opener<T>(
+    office: &Office,
+    lane: &Lane,
+    metadata: &Metadata,
+    open: impl FnOnce(&s3ec::Opener) -> std::result::Result<T, consign_seal::Error>,
+) -> Result<T> {
+    let header = match s3ec::read_metadata(metadata)? {
+        MetadataRead::Header(header) => header,
+        MetadataRead::Pending(pending) => return Err(pending.without_instruction_file().into()),
+    };
+    let policy = OpenPolicy::default();
+    let admitted = header.admit(&policy)?;
+    let mut refused = None;
+    for secret in office.lane_secrets(lane) {
+        let key = wrapping_key(office, lane, secret)?;
+        match key.unwrap(&admitted.wanted()).and_then(|key| admitted.open(&key)) {
+            Ok(opener) => return Ok(open(&opener)?),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    Err(refused.map_or_else(
+        || Error::new(ErrorKind::Configuration, "there is no secret of the lane to open with"),
+        Error::from,
+    ))
+}
+
+/// What a reader or writer of ours carried, or trouble with the files.
+fn stream(error: std::io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(ours) => ours,
+        Err(error) => Error::from(consign_seal::Error::from_io(error)),
+    }
+}
