@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use consign_cloud::s3::{
-    Body, CompleteMultipart, CompletedPart, CopyObject, CustomerKey, Encryption,
-    GetObject, MultipartTarget, PutObject, UploadPart,
+    Body, CompleteMultipart, CompletedPart, CopyObject, CustomerKey, Encryption, GetObject,
+    MultipartTarget, PutObject, UploadPart,
 };
 use consign_cloud::{Cloud, Credentials, ErrorKind, Settings, Timeouts};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -342,12 +342,8 @@ async fn a_copy_that_failed_inside_200_is_a_failure() {
         expected_bucket_owner: Some("222222222222".into()),
         ..MultipartTarget::default()
     };
-    let copy = CopyObject {
-        source: source.clone(),
-        target,
-        if_none_match: true,
-        keep_metadata: false,
-    };
+    let copy =
+        CopyObject { source: source.clone(), target, if_none_match: true, keep_metadata: false };
     let error = cloud.s3().copy_object(&copy).await.expect_err("failed");
     assert_eq!((error.code(), error.kind()), (Some("SlowDown"), ErrorKind::Throttled), "{error:?}");
     let target = MultipartTarget { bucket: "b".into(), key: "k".into(), ..Default::default() };

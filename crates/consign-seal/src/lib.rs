@@ -27,7 +27,6 @@ pub mod s3ec;
 pub mod s3s2;
 pub mod shared_secret;
 pub mod sniff;
-pub mod shared_secret;
 pub mod sshsig;
 
 pub use error::{Error, ErrorKind};

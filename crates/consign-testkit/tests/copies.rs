@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consign_cloud::s3::bucket::CreateBucket;
-use consign_cloud::s3::{
-    CompleteMultipart, CopyObject, GetObject, MultipartTarget, PutObject,
-};
+use consign_cloud::s3::{CompleteMultipart, CopyObject, GetObject, MultipartTarget, PutObject};
 use consign_cloud::{Cloud, Credentials, ErrorKind, Settings};
 use consign_local::{Account, Running, ServeOptions, SystemClock};
 use tempfile::TempDir;
@@ -88,19 +86,16 @@ async fn a_copy_is_of_this_version_and_overwrites_nothing() {
         metadata: stamp(),
         encryption: None,
     };
-    let copy = CopyObject {
-        source: source.clone(),
-        target,
-        if_none_match: true,
-        keep_metadata: false,
-    };
+    let copy =
+        CopyObject { source: source.clone(), target, if_none_match: true, keep_metadata: false };
     let refused = async |change: fn(&mut CopyObject), kind| {
         let mut bent = copy.clone();
         change(&mut bent);
         let found = cloud.s3().copy_object(&bent).await.expect_err("refused");
         assert_eq!(found.kind(), kind, "{found}");
     };
-    refused(|c| c.target.expected_bucket_owner = Some(GLOBEX.into()), ErrorKind::AccessDenied).await;
+    refused(|c| c.target.expected_bucket_owner = Some(GLOBEX.into()), ErrorKind::AccessDenied)
+        .await;
     refused(|c| c.source.expected_bucket_owner = Some(GLOBEX.into()), ErrorKind::AccessDenied)
         .await;
     refused(|c| c.source.if_match = Some("\"0\"".into()), ErrorKind::PreconditionFailed).await;
