@@ -362,7 +362,7 @@ pub(crate) fn write(
     match wide {
         true => put(&mut tail, &[&packed_bytes.to_le_bytes(), &bytes.to_le_bytes()]),
         false => {
-            put(&mut tail, &[&narrow(packed_bytes).to_le_bytes(), &narrow(bytes).to_le_bytes()])
+            put(&mut tail, &[&narrow(packed_bytes).to_le_bytes(), &narrow(bytes).to_le_bytes()]);
         }
     }
     let directory_at = head.len() as u64 + packed_bytes + tail.len() as u64;

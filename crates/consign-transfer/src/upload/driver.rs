@@ -131,7 +131,6 @@ pub(super) fn multipart(target: &Target) -> MultipartTarget {
         content_type: target.content_type.clone(),
         metadata: target.metadata.clone(),
         encryption: target.encryption.clone(),
-        ..MultipartTarget::default()
     }
 }
 
