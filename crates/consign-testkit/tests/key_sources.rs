@@ -4,15 +4,14 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use consign::{ErrorKind, KeySource};
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_seal::openpgp::{KeyKind, SecretKey};
 use consign_testkit::judges;
+use consign_testkit::moto::Moto;
 
 const FILL: &str = r#"
 import boto3, sys
@@ -48,9 +47,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 for _ in range(1000): self.wfile.write(b"x" * 65536)
             except OSError: pass
         elif self.path == "/keys":
+            content = open(keys, "rb").read()
             self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(open(keys, "rb").read())
+            self.wfile.write(content)
         else:
             self.send_error(404)
     def log_message(self, *_): pass
@@ -140,32 +141,13 @@ async fn files_give_all_or_the_pinned_key() {
     assert!(source.secret_keys(None).await.is_err());
 }
 
-fn moto(server: &Path) -> (Server, String) {
-    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let port = held.local_addr().expect("an address").port();
-    drop(held);
-    let process = judges::command(server)
-        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("moto_server starts");
-    let server = Server(process);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let begun = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(90), "moto was not ready in time");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    (server, format!("http://{address}"))
-}
-
 #[tokio::test]
 async fn parameters_and_secrets_give_keys() {
     let server = consign_testkit::require!("moto_server");
     let python = consign_testkit::require!("python");
     let material = Material::new();
-    let (_moto, endpoint) = moto(&server);
+    let moto = Moto::start(&server, "123456789012");
+    let endpoint = moto.endpoint.clone();
     let mut fill = judges::command(&python);
     fill.args(["-c", FILL, &endpoint, &material.text("public"), &material.text("secret")]);
     let output = fill.output().expect("python runs");
@@ -204,6 +186,7 @@ async fn addresses_give_the_pinned_key_and_nothing_else() {
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-keyout", &private, "-out", &certificate, "-days", "2", "-subj", "/CN=keys"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .output()
         .expect("openssl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

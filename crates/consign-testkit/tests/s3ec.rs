@@ -4,10 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::Cursor;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use consign::s3ec::{Keyring, SealAs, context_of, get, header, put};
 use consign_cloud::kms::CreateKey;
@@ -18,6 +15,7 @@ use consign_seal::s3ec::{
     AesKey, CommitmentPolicy, DataKey, ExpectedContext, OpenPolicy, Pairs, RsaPrivateKey, Sealer,
     Suite, WrappedKey, kms_context,
 };
+use consign_testkit::moto::Moto;
 use consign_testkit::{World, judges, payload};
 use serde_json::json;
 
@@ -321,7 +319,7 @@ async fn amazons_client_on_the_local_cloud() {
 async fn amazons_client_on_moto() {
     let server = consign_testkit::require!("moto_server");
     let Some(python) = python() else { return };
-    let moto = Moto::start(&server);
+    let moto = Moto::start(&server, ACCOUNT);
     let settings = Settings {
         endpoint: Some(moto.endpoint.clone()),
         region: Some("eu-west-1".to_owned()),
@@ -409,39 +407,4 @@ async fn a_kms_that_refuses_is_an_error() {
     bench.kms_key = "alias/no-such-key".to_owned();
     let refused = bench.get(&case, &case.context).await.unwrap_err();
     assert_ne!(refused.kind(), consign::ErrorKind::Damaged, "no key at all: {refused:?}");
-}
-
-/// A moto server on a free port; dropping it kills the process.
-struct Moto {
-    process: Child,
-    endpoint: String,
-}
-
-impl Moto {
-    fn start(server: &Path) -> Moto {
-        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = held.local_addr().unwrap().port();
-        drop(held);
-        let process = judges::command(server)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(90), "moto was not ready in time");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Moto { process, endpoint: format!("http://{address}") }
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // An error means that it is gone already.
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
-    }
 }
