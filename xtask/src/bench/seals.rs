@@ -73,10 +73,10 @@ const TOOLS: [Tool; 7] = [
     Tool {
         name: "sq",
         program: "sq",
-        keys: "sq key generate --own-key --without-password --userid bench --output sq.key \
-               --rev-cert sq.rev --overwrite",
-        seal: "sq encrypt --without-signature --for-file sq.key --output $OUT --overwrite $IN",
-        open: "sq decrypt --recipient-file sq.key --output $OUT --overwrite $IN",
+        // As sq 0.27 of Debian 12 has it.
+        keys: "sq --force key generate --userid bench --export sq.key --rev-cert sq.rev",
+        seal: "sq --force encrypt --compression none --recipient-cert sq.key --output $OUT $IN",
+        open: "sq --force decrypt --recipient-key sq.key --output $OUT $IN",
     },
 ];
 
