@@ -12,8 +12,8 @@ Everything that must hold before a change lands.
 Usage: cargo xtask test [--no-judges]
 
 Installs the judges, then runs tidy, the formatter's check, clippy with warnings denied,
-cargo-deny (built once into target/tools), and all tests in release mode, doc tests included.
-Everything shares one target folder.
+cargo-deny (built once into target/tools), and all tests, doc tests included, in the profile `ci`
+(Cargo.toml). Everything shares one target folder.
 
 Options:
   --no-judges  Install nothing; what misses a tool says SKIPPED and names it
@@ -71,7 +71,7 @@ fn checks() -> Outcome {
     run::step(
         "clippy",
         run::cargo()
-            .args(["clippy", "--release", "--workspace", "--all-targets"])
+            .args(["clippy", "--profile", "ci", "--workspace", "--all-targets"])
             .args(["--quiet", "--", "-D", "warnings"]),
     )?;
     licences_and_bans()
@@ -82,7 +82,7 @@ fn checks() -> Outcome {
 fn tests() -> Outcome {
     run::step(
         "tests",
-        run::cargo().args(["test", "--release", "--workspace", "--", "--show-output"]),
+        run::cargo().args(["test", "--profile", "ci", "--workspace", "--", "--show-output"]),
     )
 }
 
