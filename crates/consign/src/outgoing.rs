@@ -148,6 +148,10 @@ impl Outbox {
     /// Begins a consignment, or goes on with the one of this order.
     pub(crate) fn open(&self, order: &Order) -> Result<Outgoing> {
         let path = self.outgoing_path();
+        if self.unfinished()?.is_none() {
+            // A crash while one was forgotten leaves what nobody may take for this one's.
+            state::remove_folder(&path)?;
+        }
         state::private_folder(&path)?;
         state::write_json(&path.join("order.json"), order)?;
         let (lines, values) = Lines::open::<Line>(&path.join("objects.jsonl"))?;
@@ -402,6 +406,31 @@ mod tests {
         outbox.forget().expect("forgets");
         assert!(outbox.unfinished().expect("reads").is_none());
         outbox.forget().expect("nothing to forget");
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_a_forgotten_consignment_is_not_the_next_ones() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let outbox = outbox(dir.path()).await;
+        let recipient = Identity::generate().expect("a key").to_recipient();
+        let object = ObjectName::pack(1, consign_model::Seal::Age);
+        let first = outbox.open(&order(1)).expect("begins");
+        let fresh = || Ok(Sealer::new(std::slice::from_ref(&recipient))?);
+        let of_first = first.seal(&object, None, fresh).expect("a seal").to_secret_bytes();
+        let folder = outbox.outgoing_path();
+        for left in ["letter", "signature", "manifest.json.sig.age.jsonl"] {
+            std::fs::write(folder.join(left), "left").expect("writes");
+        }
+        // `forget` was killed after its first step.
+        std::fs::remove_file(folder.join("order.json")).expect("removes");
+        drop(first);
+
+        let second = outbox.open(&order(2)).expect("begins");
+        assert!(second.decided().expect("reads").is_none());
+        let journal = second.journal("manifest.json.sig.age").expect("opens");
+        assert!(journal.events().is_empty());
+        let of_second = second.seal(&object, None, fresh).expect("a seal").to_secret_bytes();
+        assert_ne!(*of_first, *of_second);
     }
 
     #[test]
