@@ -13,9 +13,9 @@ use crate::record::{Delivery, Reason, Source};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
-    /// Messages came from the queue.
+    /// The queue answered.
     Received {
-        /// How many.
+        /// With how many messages; often none.
         messages: usize,
     },
     /// Events of which nothing has to follow.
@@ -45,11 +45,10 @@ pub enum Notice<'a> {
         /// Seconds.
         seconds: u32,
     },
-    /// Something is being handled: so many by now.
-    InFlight {
-        /// Messages or objects.
-        handled: usize,
-    },
+    /// A message or an object is being handled.
+    Begun,
+    /// It is no more, whatever came of it.
+    Ended,
     /// A listing of the repository was compared with the records.
     Compared(&'a crate::Comparison),
 }

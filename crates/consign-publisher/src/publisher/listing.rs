@@ -7,7 +7,6 @@
 //! each: memory is bounded whatever lies there.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::ControlFlow;
 
 use consign_cloud::Error;
 use consign_cloud::ErrorKind;
@@ -149,68 +148,89 @@ impl Publisher {
             }
         }
     }
+}
 
-    /// Every version of every object; where only listing objects is allowed, their newest, each
-    /// looked at for its version.
-    async fn each_listed<F>(&self, mut take: F) -> Result<(), Error>
-    where
-        F: AsyncFnMut(Listed) -> Result<ControlFlow<()>, Error>,
-    {
-        let routing = &self.setup.routing;
-        let bucket = routing.repository().bucket.to_string();
-        let mut from = None;
+/// Every version of every object; where only listing objects is allowed, or there are no versions, the
+/// newest.
+struct Listing<'a> {
+    publisher: &'a Publisher,
+    next: Next,
+    page: std::vec::IntoIter<Listed>,
+}
+
+/// Where the next page begins.
+enum Next {
+    Versions(Option<(String, Option<String>)>),
+    Objects(Option<String>),
+    Over,
+}
+
+impl<'a> Listing<'a> {
+    fn of(publisher: &'a Publisher) -> Listing<'a> {
+        let page = Vec::new().into_iter();
+        Listing { publisher, next: Next::Versions(None), page }
+    }
+
+    async fn next(&mut self) -> Result<Option<Listed>, Error> {
         loop {
-            let page = match self.setup.cloud.s3().list_versions(&bucket, "", from.as_ref()).await {
-                Ok(page) => page,
-                Err(error) if error.kind() == ErrorKind::AccessDenied && from.is_none() => {
-                    return self.each_object(&bucket, take).await;
-                }
-                Err(error) => return Err(error),
+            if let Some(listed) = self.page.next() {
+                return Ok(Some(listed));
+            }
+            let page = match std::mem::replace(&mut self.next, Next::Over) {
+                Next::Over => return Ok(None),
+                Next::Versions(from) => self.versions(from).await?,
+                Next::Objects(token) => self.objects(token).await?,
             };
-            for entry in page.entries.into_iter().filter(|entry| !entry.delete_marker) {
-                // "null" is the version of a bucket without versions.
-                let version = entry.version_id.filter(|id| id != "null");
-                if version.is_none() {
-                    return self.each_object(&bucket, take).await;
-                }
-                let source = routing.source(&entry.key, version.as_deref());
-                let listed = Listed { source, etag: None, day: day(entry.modified_ms) };
-                if take(listed).await?.is_break() {
-                    return Ok(());
-                }
-            }
-            match page.next {
-                Some(next) => from = Some(next),
-                None => return Ok(()),
-            }
+            self.page = page.into_iter();
         }
     }
 
-    async fn each_object<F>(&self, bucket: &str, mut take: F) -> Result<(), Error>
-    where
-        F: AsyncFnMut(Listed) -> Result<ControlFlow<()>, Error>,
-    {
-        let routing = &self.setup.routing;
-        let mut list = ListRequest {
-            bucket: bucket.to_owned(),
+    async fn versions(
+        &mut self,
+        from: Option<(String, Option<String>)>,
+    ) -> Result<Vec<Listed>, Error> {
+        let routing = &self.publisher.setup.routing;
+        let bucket = routing.repository().bucket.as_ref();
+        let listed = self.publisher.setup.cloud.s3().list_versions(bucket, "", from.as_ref()).await;
+        let page = match listed {
+            Ok(page) => page,
+            Err(error) if error.kind() == ErrorKind::AccessDenied && from.is_none() => {
+                self.next = Next::Objects(None);
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let is_null = |id: &Option<String>| id.as_deref().is_none_or(|id| id == "null");
+        if from.is_none() && page.entries.first().is_some_and(|entry| is_null(&entry.version_id)) {
+            self.next = Next::Objects(None);
+            return Ok(Vec::new());
+        }
+        self.next = page.next.map_or(Next::Over, |next| Next::Versions(Some(next)));
+        let objects = page.entries.into_iter().filter(|entry| !entry.delete_marker);
+        let listed = objects.map(|entry| Listed {
+            source: routing.source(&entry.key, entry.version_id.as_deref()),
+            etag: None,
+            day: day(entry.modified_ms),
+        });
+        Ok(listed.collect())
+    }
+
+    async fn objects(&mut self, token: Option<String>) -> Result<Vec<Listed>, Error> {
+        let routing = &self.publisher.setup.routing;
+        let list = ListRequest {
+            bucket: routing.repository().bucket.to_string(),
+            token,
             expected_bucket_owner: Some(routing.account(&routing.repository().owner)),
             ..ListRequest::default()
         };
-        loop {
-            let page = self.setup.cloud.s3().list_objects(&list).await?;
-            for entry in page.entries {
-                let source = routing.source(&entry.key, None);
-                let etag = entry.etag.map(|etag| etag.trim_matches('"').to_owned());
-                let listed = Listed { source, etag, day: day(entry.modified_ms) };
-                if take(listed).await?.is_break() {
-                    return Ok(());
-                }
-            }
-            match page.next {
-                Some(next) => list.token = Some(next),
-                None => return Ok(()),
-            }
-        }
+        let page = self.publisher.setup.cloud.s3().list_objects(&list).await?;
+        self.next = page.next.map_or(Next::Over, |next| Next::Objects(Some(next)));
+        let listed = page.entries.into_iter().map(|entry| Listed {
+            source: routing.source(&entry.key, None),
+            etag: entry.etag.map(|etag| etag.trim_matches('"').to_owned()),
+            day: day(entry.modified_ms),
+        });
+        Ok(listed.collect())
     }
 }
 
@@ -229,18 +249,28 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn run(&mut self) -> Result<(), Error> {
-        let publisher = self.publisher;
-        let listed = publisher.each_listed(async |listed| self.take(listed).await).await;
+        let mut listing = Listing::of(self.publisher);
+        let ended = loop {
+            if *self.stop.borrow() != Stop::Not {
+                break Ok(());
+            }
+            match listing.next().await {
+                Ok(None) => break Ok(()),
+                Ok(Some(listed)) => {
+                    if let Err(error) = self.take(listed).await {
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
         while let Some(done) = self.handled.join_next().await {
             self.note(done.ok());
         }
-        listed
+        ended
     }
 
-    async fn take(&mut self, mut listed: Listed) -> Result<ControlFlow<()>, Error> {
-        if *self.stop.borrow() != Stop::Not {
-            return Ok(ControlFlow::Break(()));
-        }
+    async fn take(&mut self, mut listed: Listed) -> Result<(), Error> {
         let publisher = self.publisher;
         let routing = &publisher.setup.routing;
         self.comparison.objects += u64::from(self.counts);
@@ -279,7 +309,7 @@ impl Pass<'_> {
         if wanted {
             self.begin(refusal, listed.source).await;
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
     async fn begin(&mut self, refusal: u128, source: Source) {
@@ -324,7 +354,7 @@ impl Publisher {
     /// None when it is gone since it was listed.
     async fn version_of(&self, source: &Source) -> Result<Option<Option<String>>, Error> {
         match self.setup.cloud.s3().head_object(&named(source)).await {
-            Ok(head) => Ok(Some(head.version_id.filter(|id| id != "null"))),
+            Ok(head) => Ok(Some(head.version_id)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

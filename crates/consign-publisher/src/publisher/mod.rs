@@ -138,6 +138,19 @@ impl Publisher {
         origin: Origin,
         received: Received,
         told: Told,
+        stop: watch::Receiver<Stop>,
+    ) -> Outcome {
+        self.notice(&Notice::Begun);
+        let outcome = self.handle_to_the_end(origin, received, told, stop).await;
+        self.notice(&Notice::Ended);
+        outcome
+    }
+
+    async fn handle_to_the_end(
+        &self,
+        origin: Origin,
+        received: Received,
+        told: Told,
         mut stop: watch::Receiver<Stop>,
     ) -> Outcome {
         if told.ignored > 0 {

@@ -117,9 +117,7 @@ impl Publisher {
         let answered_ms = self.now_ms();
         match received {
             Ok(messages) => {
-                if !messages.is_empty() {
-                    self.notice(&Notice::Received { messages: messages.len() });
-                }
+                self.notice(&Notice::Received { messages: messages.len() });
                 let margin_ms = u64::from(lease) * 1000 / 10;
                 Some((messages, answered_ms + u64::from(lease) * 1000 - margin_ms))
             }
