@@ -71,6 +71,7 @@ async fn run(
         Command::Doctor(args) => commands::doctor::run(&args, settings, terminal).await,
         Command::Send(args) => commands::send::run(&args, settings, terminal).await,
         Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
+        Command::Publish(args) => commands::publish::run(&args, settings, terminal).await,
         Command::Rekey(args) => commands::rekey::run(&args, settings, terminal).await,
         Command::List(args) => commands::list::run(&args, settings, terminal).await,
         Command::Show(args) => commands::show::run(&args, settings, terminal).await,

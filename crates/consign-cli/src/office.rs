@@ -151,3 +151,8 @@ fn random() -> u128 {
     assert_eq!(filled, Ok(bytes.len()), "the operating system gives 16 random bytes at once");
     u128::from_le_bytes(bytes)
 }
+
+/// 64 bits of the same, for waits that many should not wait alike.
+pub(crate) fn random_u64() -> u64 {
+    u64::try_from(random() >> 64).unwrap_or_default()
+}

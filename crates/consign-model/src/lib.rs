@@ -13,6 +13,7 @@
 
 mod check;
 mod date;
+mod delivery;
 mod digest;
 mod error;
 mod exchange;
@@ -31,6 +32,10 @@ mod route;
 mod template;
 
 pub use date::{Date, Timestamp};
+pub use delivery::{
+    ACKNOWLEDGEMENTS, DELIVERIES, DELIVERY_BYTES_MAX, DELIVERY_FORMAT, DELIVERY_NAMESPACE,
+    DeliveryId, DeliveryRecord, DeliverySource, DeliveryTarget, SOURCE_TAG, SourceDigest,
+};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Place};
 pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};

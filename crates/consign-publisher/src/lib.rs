@@ -1,24 +1,39 @@
-//! Decides how events of a repository become deliveries into inboxes.
+//! Decides how events of a repository become deliveries into inboxes, and has S3 make them.
 //!
 //! A queue tells that an object came to a repository bucket. [`event::parse`] reads what the queue
-//! says, whoever wrapped it; the caller's routes turn each event into [`Task`]s (which object, where
-//! to, under which key); [`Handling`] decides what to do about one message until it can be deleted:
-//! look at both ends, let S3 copy, compare, leave a record, or put the message aside with a reason.
+//! says, whoever wrapped it; [`Routing`] turns each event into an object to look at and that into
+//! [`Task`]s (where to, under which key); [`Handling`] decides what to do about one message until it
+//! can be deleted: look at both ends, let S3 copy, compare, leave a record, or put the message aside
+//! with a reason. [`Publisher`] carries that out.
 //!
-//! Start with [`Handling::begin`]. Nothing here talks to anybody: time, randomness and every answer
+//! Start with [`Handling::begin`], which talks to nobody: time, randomness and every answer
 //! arrive as arguments, and `tests/sim.rs` runs the machine through schedules of crashes,
 //! duplicates, disorder and several publishers on one queue. It keeps no journal, on purpose. What
-//! was done is read from the inbox itself, whose objects say which version of which source they
-//! are; a message that was not deleted comes again, and is handled from the start.
+//! was done is read from the inbox itself, whose objects say by a tag which version of which source they
+//! are; a message that was not deleted comes again, and is handled from the start. Then read
+//! [`Publisher::handle`](publisher), the loop around it.
 //!
-//! What is not here: the loop that carries effects out, and where routes come from.
+//! What is not here: private keys ([`Signer`] is the caller's), logs, metrics and people to call
+//! ([`Observer`] is, too).
 
 pub mod event;
+
+mod aside;
 mod failure;
 mod machine;
+mod notice;
+mod publisher;
 mod record;
+mod routing;
 mod wait;
 
+pub use aside::Aside;
 pub use failure::{Failure, Permanent};
 pub use machine::{Answer, Effect, Handling, Limits, Received, Step};
-pub use record::{Cause, Delivery, Reason, Source, SourceId, Target, Task, There};
+pub use notice::{Alarm, Notice, Observer};
+pub use publisher::{
+    Comparison, DeadLetter, Expectations, Outcome, Publisher, Queues, Redriven, Refused, Setup,
+    Signer, Stop,
+};
+pub use record::{Cause, Delivery, Placed, Reason, Seen, Source, SourceId, Target, Task, There};
+pub use routing::{Routing, Told};

@@ -1,5 +1,6 @@
 //! What is to be delivered, what was, and why something was not.
 
+use consign_model::{DeliveryId, InboxName, RouteName, SourceDigest};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Permanent;
@@ -11,6 +12,8 @@ pub struct Task {
     pub source: Source,
     /// To where.
     pub target: Target,
+    /// By which route.
+    pub route: RouteName,
 }
 
 /// An object of the repository.
@@ -29,6 +32,8 @@ pub struct Source {
 /// A place in an inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
+    /// Which inbox.
+    pub inbox: InboxName,
     /// Its bucket.
     pub bucket: String,
     /// The account that must own it.
@@ -39,7 +44,7 @@ pub struct Target {
     pub kms_key: Option<String>,
 }
 
-/// A content of the repository, exactly: what a delivered object says that it is.
+/// A content of the repository, exactly. A delivered object says by its digest that it is this.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceId {
     /// Bucket of the source.
@@ -50,53 +55,101 @@ pub struct SourceId {
     pub version: String,
 }
 
-/// What HEAD says of an object at either end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl SourceId {
+    /// What a delivered object's tag says.
+    pub fn digest(&self) -> SourceDigest {
+        SourceDigest::of(&self.bucket, &self.key, &self.version)
+    }
+
+    /// Under which name the record of its delivery lies.
+    pub fn delivery(&self, target: &Target) -> DeliveryId {
+        DeliveryId::of(&self.digest(), &target.bucket, &target.key)
+    }
+}
+
+/// What HEAD says of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct There {
-    /// At the target: which content it says that it is. None for a source, and for an object that
-    /// no publisher put there.
-    pub of: Option<SourceId>,
     /// Version id, in a bucket with versioning.
     pub version_id: Option<String>,
     /// Without quotes.
     pub etag: String,
     /// Size.
     pub bytes: u64,
-    /// CRC-64/NVME of the whole, where it is known to who asks.
+    /// CRC-64/NVME of the whole, where S3 has it.
     pub checksum_crc64nvme: Option<String>,
+    /// MIME type.
+    pub content_type: Option<String>,
 }
 
-/// The record of a delivery, left beside it so that whoever owns the inbox can check what came
-/// from where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the tags of a target say: its content, and whatever is told with it, is not the
+/// publisher's to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// Which content it says that it is; none for an object that no publisher put there.
+    pub of: Option<SourceDigest>,
+    /// Version id, in a bucket with versioning.
+    pub version_id: Option<String>,
+}
+
+/// What there is to do about an object that arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The object; none if it is gone and where it was to go is known all the same.
+    pub content: Option<There>,
+    /// One for each place that it goes to.
+    pub tasks: Vec<Task>,
+    /// Why it does not go where a route would have it.
+    pub refused: Vec<Cause>,
+}
+
+/// A delivery that was made, for the record beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// What.
     pub of: SourceId,
+    /// By which route.
+    pub route: RouteName,
     /// Where to.
     pub target: Target,
     /// Its version there.
     pub target_version_id: Option<String>,
-    /// Size of both.
-    pub bytes: u64,
-    /// CRC-64/NVME of both; none where one of them was not to be had, and only sizes were
-    /// compared.
-    pub checksum_crc64nvme: Option<String>,
+    /// What the source was; none when it was gone before this was known to be made.
+    pub content: Option<There>,
 }
 
 /// Why something was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// What was to be done; none when the message itself cannot be read.
-    pub task: Option<Task>,
+    /// Of which object; none when the message itself cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// To where; none when that was not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Why not.
+    #[serde(flatten)]
     pub cause: Cause,
 }
 
 impl Reason {
+    /// About a message as a whole.
+    pub fn of_message(cause: Cause) -> Reason {
+        Reason { source: None, target: None, cause }
+    }
+
+    /// Trying again may help without anybody changing anything.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.cause, Cause::GivenUp { .. })
+    }
+
     /// A person has to change something before trying again can help.
     pub fn is_alarm(&self) -> bool {
         match self.cause {
-            Cause::Permanent { .. } | Cause::Different | Cause::Conflict { .. } => true,
+            Cause::Permanent { .. }
+            | Cause::Different
+            | Cause::Conflict { .. }
+            | Cause::Unroutable { .. } => true,
             Cause::Unreadable { .. }
             | Cause::Foreign
             | Cause::SourceGone
@@ -114,14 +167,19 @@ pub enum Cause {
         /// The sentence of the parser.
         why: String,
     },
-    /// The event is of a bucket that is not ours, or of an object that no route takes.
+    /// The event is of a bucket that is not ours.
     Foreign,
+    /// A route takes the object, and its key there is one that is never made.
+    Unroutable {
+        /// The sentence of the route.
+        why: String,
+    },
     /// The object is gone from the repository.
     SourceGone,
     /// Something else is in its place.
     Conflict {
         /// What it says that it is; none for an object that no publisher put there.
-        there: Option<SourceId>,
+        there: Option<SourceDigest>,
     },
     /// What arrived is not what was sent: size or checksum differ.
     Different,
@@ -135,4 +193,20 @@ pub enum Cause {
         /// How often the message was received.
         receives: u32,
     },
+}
+
+impl Cause {
+    /// The word for it, as in the messages that are put aside.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Cause::Unreadable { .. } => "unreadable",
+            Cause::Foreign => "foreign",
+            Cause::Unroutable { .. } => "unroutable",
+            Cause::SourceGone => "source-gone",
+            Cause::Conflict { .. } => "conflict",
+            Cause::Different => "different",
+            Cause::Permanent { .. } => "permanent",
+            Cause::GivenUp { .. } => "given-up",
+        }
+    }
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use consign_publisher::{
-    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Received, Source, Step, Target,
-    Task, There,
+    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Placed, Received, Seen, Source,
+    Step, Target, Task, There,
 };
 
 const LIMITS: Limits = Limits {
@@ -24,7 +24,9 @@ fn task() -> Task {
             key: "k".to_owned(),
             version_id: Some("v".to_owned()),
         },
+        route: consign_model::RouteName::parse("route").expect("a name"),
         target: Target {
+            inbox: consign_model::InboxName::parse("inbox").expect("a name"),
             bucket: "inbox".to_owned(),
             owner: "222222222222".to_owned(),
             key: "from-acme/k".to_owned(),
@@ -35,17 +37,21 @@ fn task() -> Task {
 
 fn there(bytes: u64) -> There {
     There {
-        of: None,
         version_id: Some("v".to_owned()),
         etag: "e".to_owned(),
         bytes,
         checksum_crc64nvme: Some("c".to_owned()),
+        content_type: None,
     }
+}
+
+fn seen(bytes: u64) -> Seen {
+    Seen { content: Some(there(bytes)), tasks: vec![task()], refused: Vec::new() }
 }
 
 fn begin(receive_count: u32) -> (Handling, Vec<Effect>) {
     let received = Received { receive_count, lease_until_ms: 60_000, seed: 1 };
-    let (handling, step) = Handling::begin(LIMITS, received, vec![task()], Vec::new());
+    let (handling, step) = Handling::begin(LIMITS, received, vec![task().source], Vec::new());
     (handling, step.effects)
 }
 
@@ -69,16 +75,17 @@ fn a_message_without_events_is_deleted_at_once() {
 #[test]
 fn five_requests_deliver_an_object() {
     let (handling, effects) = begin(1);
-    assert_eq!(effects, [Effect::HeadSource(task().source)]);
-    let (handling, effects, _) = run(handling, vec![(1, Answer::Source(Ok(there(5))))]);
+    assert_eq!(effects, [Effect::Look(task().source)]);
+    let (handling, effects, _) = run(handling, vec![(1, Answer::Seen(Ok(seen(5))))]);
     assert!(matches!(effects.as_slice(), [Effect::FindRecord { .. }]), "{effects:?}");
     let (handling, effects, _) = run(handling, vec![(2, Answer::Record(Ok(false)))]);
-    let [Effect::Copy { of, etag, .. }] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((of.version.as_str(), etag.as_str()), ("v", "e"));
+    let [Effect::Copy { of, content, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((of.version.as_str(), content.etag.as_str()), ("v", "e"));
     let made = (Some("v2".to_owned()), Some("c".to_owned()));
     let (handling, effects, _) = run(handling, vec![(3, Answer::Copied(Ok(made)))]);
     let [Effect::Record(delivery)] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((delivery.bytes, delivery.checksum_crc64nvme.as_deref()), (5, Some("c")));
+    assert_eq!(delivery.content, Some(there(5)));
+    assert_eq!(delivery.target_version_id.as_deref(), Some("v2"));
     let (handling, effects, _) = run(handling, vec![(4, Answer::Recorded(Ok(())))]);
     assert_eq!(effects, [Effect::Delete]);
     let (_, effects, done) = run(handling, vec![(5, Answer::Deleted(Ok(())))]);
@@ -98,7 +105,7 @@ fn a_large_copy_looks_for_the_record_again_before_it_ends() {
     let (handling, effects, _) = run(
         handling,
         vec![
-            (1, Answer::Source(Ok(there(3 << 20)))),
+            (1, Answer::Seen(Ok(seen(3 << 20)))),
             (2, Answer::Record(Ok(false))),
             (3, Answer::UploadCreated(Ok("u".to_owned()))),
             (4, part(2)),
@@ -127,7 +134,7 @@ fn parts_of_an_upload_that_was_given_up_are_ignored() {
     let (handling, _, _) = run(
         handling,
         vec![
-            (1, Answer::Source(Ok(there(2 << 20)))),
+            (1, Answer::Seen(Ok(seen(2 << 20)))),
             (2, Answer::Record(Ok(false))),
             (3, Answer::UploadCreated(Ok("first".to_owned()))),
             (4, part("first", 1, Err(Failure::UploadGone))),
@@ -157,7 +164,7 @@ fn the_message_is_kept_while_there_is_work_and_left_when_it_is_lost() {
     let refused = Failure::Permanent(Permanent::Refused);
     let (_, effects, done) = run(handling.clone(), vec![(33_000, Answer::Extended(Err(refused)))]);
     assert!(done && effects.is_empty(), "{effects:?}");
-    let (_, effects, done) = run(handling, vec![(60_000, Answer::Source(Ok(there(5))))]);
+    let (_, effects, done) = run(handling, vec![(60_000, Answer::Seen(Ok(seen(5))))]);
     assert!(done && effects.is_empty(), "the time is over: {effects:?}");
 }
 
@@ -165,7 +172,7 @@ fn the_message_is_kept_while_there_is_work_and_left_when_it_is_lost() {
 fn what_passes_is_tried_again_then_rests_then_is_put_aside() {
     let failing = |receive_count| {
         let (handling, _) = begin(receive_count);
-        let fails = || Answer::Source(Err(Failure::Throttled));
+        let fails = || Answer::Seen(Err(Failure::Throttled));
         run(
             handling,
             vec![
@@ -182,7 +189,7 @@ fn what_passes_is_tried_again_then_rests_then_is_put_aside() {
     let (_, effects, done) = failing(2);
     let [Effect::PutAside(reasons)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(reasons[0].cause, Cause::GivenUp { receives: 2 });
-    assert!(!done && reasons[0].task == Some(task()));
+    assert!(!done && reasons[0].source == Some(task().source));
 }
 
 /// A message that ended its publisher each time is not copied again, but what was done is found.
@@ -190,9 +197,10 @@ fn what_passes_is_tried_again_then_rests_then_is_put_aside() {
 fn after_too_many_receives_nothing_is_copied_any_more() {
     let (handling, _) = begin(3);
     let (handling, effects, _) =
-        run(handling, vec![(1, Answer::Source(Ok(there(5)))), (2, Answer::Record(Ok(false)))]);
-    assert_eq!(effects, [Effect::HeadTarget(task().target)]);
-    let (_, effects, _) = run(handling, vec![(3, Answer::Target(Err(Failure::Absent)))]);
+        run(handling, vec![(1, Answer::Seen(Ok(seen(5)))), (2, Answer::Record(Ok(false)))]);
+    assert_eq!(effects, [Effect::AskTarget(task().target)]);
+    let (_, effects, _) =
+        run(handling, vec![(3, Answer::Target(Err(Failure::Permanent(Permanent::Denied))))]);
     assert!(matches!(effects.as_slice(), [Effect::PutAside(_)]), "{effects:?}");
 }
 
@@ -212,4 +220,65 @@ fn stray_answers_are_ignored() {
         let (after, effects, done) = run(handling.clone(), vec![(1, answer.clone())]);
         assert_eq!((after, effects, done), (handling.clone(), Vec::new(), false), "{answer:?}");
     }
+}
+
+/// After a refusal because something is there, "denied" means denied, and an object of another source
+/// is a conflict.
+#[test]
+fn a_place_that_is_taken_is_asked_whose_it_is() {
+    let (handling, _) = begin(1);
+    let (handling, effects, _) = run(
+        handling,
+        vec![
+            (1, Answer::Seen(Ok(seen(5)))),
+            (2, Answer::Record(Ok(false))),
+            (3, Answer::Copied(Err(Failure::Taken))),
+        ],
+    );
+    assert_eq!(effects, [Effect::AskTarget(task().target)]);
+    let of = consign_publisher::SourceId {
+        bucket: "repository".to_owned(),
+        key: "k".to_owned(),
+        version: "v".to_owned(),
+    };
+    let ours = Placed { of: Some(of.digest()), version_id: Some("v9".to_owned()) };
+    let (_, effects, _) = run(handling.clone(), vec![(4, Answer::Target(Ok(ours)))]);
+    let [Effect::Record(delivery)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(delivery.target_version_id.as_deref(), Some("v9"));
+    let conflict = Answer::Target(Ok(Placed::default()));
+    let (_, effects, _) = run(handling.clone(), vec![(4, conflict)]);
+    assert!(matches!(effects.as_slice(), [Effect::Alarm(_), Effect::PutAside(_)]), "{effects:?}");
+    let denied = || Answer::Target(Err(Failure::Permanent(Permanent::Denied)));
+    let (handling, effects, _) = run(handling, vec![(4, denied())]);
+    assert!(matches!(effects.as_slice(), [Effect::Wait { .. }]), "{effects:?}");
+    let (_, effects, _) = run(
+        handling,
+        vec![
+            (5, Answer::Waited),
+            (6, Answer::Source(Ok(there(5)))),
+            (7, Answer::Record(Ok(false))),
+            (8, Answer::Copied(Err(Failure::Taken))),
+            (9, denied()),
+        ],
+    );
+    assert!(matches!(effects.as_slice(), [Effect::Alarm(_), Effect::PutAside(_)]), "{effects:?}");
+}
+
+/// Asked to stop: the upload ends, and the message is there for others at once.
+#[test]
+fn a_message_can_be_given_back() {
+    let (handling, _) = begin(1);
+    let (handling, _, _) = run(
+        handling,
+        vec![
+            (1, Answer::Seen(Ok(seen(2 << 20)))),
+            (2, Answer::Record(Ok(false))),
+            (3, Answer::UploadCreated(Ok("upload".to_owned()))),
+        ],
+    );
+    let step = handling.give_back();
+    let [Effect::AbortUpload { .. }, Effect::Release { seconds: 0 }] = step.effects.as_slice()
+    else {
+        panic!("{:?}", step.effects)
+    };
 }

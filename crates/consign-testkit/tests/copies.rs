@@ -64,6 +64,10 @@ async fn put(cloud: &Cloud, key: &str, body: Vec<u8>) -> GetObject {
     }
 }
 
+fn tags_of_copies() -> BTreeMap<String, String> {
+    [("consign-source".to_owned(), "0a b+c=".to_owned())].into()
+}
+
 fn stamp() -> BTreeMap<String, String> {
     BTreeMap::from([("consign-source".to_owned(), "v".to_owned())])
 }
@@ -84,6 +88,7 @@ async fn a_copy_is_of_this_version_and_overwrites_nothing() {
         expected_bucket_owner: Some(ACME.to_owned()),
         content_type: Some("application/dicom".to_owned()),
         metadata: stamp(),
+        tags: tags_of_copies(),
         encryption: None,
     };
     let copy =
@@ -106,6 +111,8 @@ async fn a_copy_is_of_this_version_and_overwrites_nothing() {
     assert_eq!((head.bytes, &head.metadata), (5, &stamp()));
     assert_eq!(head.content_type.as_deref(), Some("application/dicom"));
     assert_eq!(head.version_id, done.version_id);
+    let (tags, version_id) = cloud.s3().get_object_tags(&at(key)).await.expect("tags");
+    assert_eq!((tags, version_id), (tags_of_copies(), done.version_id));
     refused(|_| {}, ErrorKind::PreconditionFailed).await;
 }
 
@@ -120,6 +127,7 @@ async fn a_copy_in_parts_is_the_same_object() {
         key: "large".to_owned(),
         expected_bucket_owner: Some(ACME.to_owned()),
         metadata: stamp(),
+        tags: tags_of_copies(),
         ..MultipartTarget::default()
     };
     let upload = s3.create_multipart(&target).await.expect("an upload");
@@ -138,6 +146,8 @@ async fn a_copy_in_parts_is_the_same_object() {
     };
     s3.complete_multipart(&target, &upload, complete(parts)).await.expect("complete");
     let head = s3.head_object(&at("large")).await.expect("there");
+    let (tags, _) = s3.get_object_tags(&at("large")).await.expect("tags");
+    assert_eq!(tags, tags_of_copies());
     assert_eq!((head.bytes, head.metadata), (bytes, stamp()));
     let (whole, _) = s3.get_object_bytes(&at("large"), body.len()).await.expect("read");
     assert!(whole.as_ref() == body.as_slice(), "another content");

@@ -212,6 +212,7 @@ impl Moving<'_> {
             expected_bucket_owner: source.expected_bucket_owner.clone(),
             content_type: head.content_type.clone(),
             metadata: head.metadata.clone(),
+            tags: BTreeMap::new(),
             encryption: Some(self.encryption(&source.key)?),
         };
         let begun = Begun {

@@ -29,6 +29,7 @@ pub(crate) mod permissions;
 pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod prove;
+pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod rekey;
 pub(crate) mod s3s2;

@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::body::Pulse;
+use super::object::tagging;
 use super::{CompletedPart, Encryption, GetObject, MultipartTarget, PutDone, S3};
 use crate::error::{Call, Error, ErrorKind};
 
@@ -26,7 +27,7 @@ pub struct CopyObject {
     /// The object to make.
     pub target: MultipartTarget,
     /// Whether metadata, content type and tags come with the source. If not, the target's take their
-    /// place, and there are no tags: a tag of the source may mean something to a policy at the target.
+    /// place: a tag of the source may mean something to a policy at the target.
     pub keep_metadata: bool,
     /// Refuse (412) when the key exists.
     pub if_none_match: bool,
@@ -55,6 +56,7 @@ impl S3 {
             request = request
                 .metadata_directive(MetadataDirective::Replace)
                 .tagging_directive(TaggingDirective::Replace)
+                .set_tagging((!target.tags.is_empty()).then(|| tagging(&target.tags)))
                 .set_content_type(target.content_type.clone())
                 .set_metadata(Some(target.metadata.clone().into_iter().collect()));
         }

@@ -66,6 +66,8 @@ pub struct VersionEntry {
     pub latest: bool,
     /// Size; 0 for a delete marker.
     pub bytes: u64,
+    /// Milliseconds since 1970.
+    pub modified_ms: Option<i64>,
 }
 
 /// A page of unfinished uploads.
@@ -150,6 +152,7 @@ impl S3 {
                 delete_marker: false,
                 latest: version.is_latest == Some(true),
                 bytes: size(version.size),
+                modified_ms: version.last_modified.and_then(|time| time.to_millis().ok()),
             })
         });
         let markers = page.delete_markers.unwrap_or_default().into_iter().filter_map(|marker| {
@@ -159,6 +162,7 @@ impl S3 {
                 delete_marker: true,
                 latest: marker.is_latest == Some(true),
                 bytes: 0,
+                modified_ms: marker.last_modified.and_then(|time| time.to_millis().ok()),
             })
         });
         let next = page.next_key_marker.filter(|_| page.is_truncated == Some(true));

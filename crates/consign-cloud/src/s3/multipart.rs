@@ -9,7 +9,7 @@ use aws_sdk_s3::types::{
 use bytes::Bytes;
 
 use super::body::Pulse;
-use super::object::length;
+use super::object::{length, tagging};
 use super::{Body, CustomerKey, Encryption, PutDone, S3};
 use crate::error::{Call, Error, ErrorKind};
 
@@ -26,6 +26,8 @@ pub struct MultipartTarget {
     pub content_type: Option<String>,
     /// `x-amz-meta-` headers.
     pub metadata: BTreeMap<String, String>,
+    /// Object tags.
+    pub tags: BTreeMap<String, String>,
     /// Encryption at rest asked for; none leaves it to the bucket.
     pub encryption: Option<Encryption>,
 }
@@ -96,6 +98,7 @@ impl S3 {
             .checksum_type(ChecksumType::FullObject)
             .set_content_type(target.content_type.clone())
             .set_metadata(metadata)
+            .set_tagging((!target.tags.is_empty()).then(|| tagging(&target.tags)))
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
         request = match target.encryption.clone() {
             None => request,

@@ -1,5 +1,6 @@
 //! Single objects: put, get (whole or a range), head, delete.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -221,6 +222,27 @@ impl S3 {
         })
     }
 
+    /// The tags of an object and its version id, without asking for anything of its content. Who may
+    /// not list the bucket is denied an object that is not there.
+    pub async fn get_object_tags(
+        &self,
+        object: &GetObject,
+    ) -> Result<(BTreeMap<String, String>, Option<String>), Error> {
+        let call = Call::object("s3:GetObjectTagging", &object.bucket, &object.key);
+        let found = self
+            .control
+            .get_object_tagging()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .set_version_id(object.version_id.clone())
+            .set_expected_bucket_owner(object.expected_bucket_owner.clone())
+            .send()
+            .await
+            .map_err(|error| call.failed(error))?;
+        let tags = found.tag_set.into_iter().map(|tag| (tag.key, tag.value));
+        Ok((tags.collect(), found.version_id))
+    }
+
     /// Deletes an object, or with a version that version for good. Deleting what is not there
     /// succeeds.
     pub async fn delete_object(
@@ -282,7 +304,7 @@ pub(super) fn length(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn tagging(tags: &std::collections::BTreeMap<String, String>) -> String {
+pub(super) fn tagging(tags: &BTreeMap<String, String>) -> String {
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let pairs: Vec<_> =
         tags.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();

@@ -1,7 +1,7 @@
 //! What a handling asks for, and what it is told.
 
 use crate::failure::Failure;
-use crate::record::{Delivery, Reason, Source, SourceId, Target, There};
+use crate::record::{Delivery, Placed, Reason, Seen, Source, SourceId, Target, There};
 
 const MIB: u64 = 1 << 20;
 
@@ -49,6 +49,8 @@ pub struct Received {
 /// What to do. Each is answered by the [`Answer`] that its text names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// HEAD the object, and ask the routes where it goes. [`Answer::Seen`].
+    Look(Source),
     /// HEAD the object. [`Answer::Source`].
     HeadSource(Source),
     /// Look for the record of this delivery. [`Answer::Record`].
@@ -58,15 +60,15 @@ pub enum Effect {
         /// To where.
         target: Target,
     },
-    /// HEAD what is in the place. [`Answer::Target`].
-    HeadTarget(Target),
+    /// Ask the tags of what is in the place which content it is. [`Answer::Target`].
+    AskTarget(Target),
     /// CopyObject: this version, with `x-amz-copy-source-if-match`, if nothing is there. The copy
     /// says of itself that it is `of`. [`Answer::Copied`].
     Copy {
         /// What, its version pinned.
         source: Source,
-        /// Its ETag.
-        etag: String,
+        /// What it is: its ETag pins it, its content type goes with it.
+        content: There,
         /// What the copy says that it is.
         of: SourceId,
         /// To where.
@@ -76,6 +78,8 @@ pub enum Effect {
     CreateUpload {
         /// What the object will say that it is.
         of: SourceId,
+        /// Its content type goes with it.
+        content: There,
         /// To where.
         target: Target,
     },
@@ -100,6 +104,8 @@ pub enum Effect {
         upload_id: String,
         /// ETags of the parts, from the first.
         etags: Vec<String>,
+        /// Size of them all.
+        bytes: u64,
         /// To where.
         target: Target,
     },
@@ -139,12 +145,15 @@ pub enum Effect {
 /// What came of an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// What there is to do about an object.
+    Seen(Result<Seen, Failure>),
     /// HEAD of the source.
     Source(Result<There, Failure>),
     /// Whether there is a record.
     Record(Result<bool, Failure>),
-    /// HEAD of the target.
-    Target(Result<There, Failure>),
+    /// What is at the target. Without the right to list the bucket, S3 answers "denied" for an
+    /// empty place as well.
+    Target(Result<Placed, Failure>),
     /// The object was made: its version id and checksum, where known.
     Copied(Result<(Option<String>, Option<String>), Failure>),
     /// The upload's id.

@@ -1,14 +1,17 @@
 //! What to do next about one message, decided without doing it.
 //!
-//! Feed [`Handling::step`] with what was answered; it gives back what to do. For each task:
+//! Feed [`Handling::step`] with what was answered; it gives back what to do. For each object:
 //!
-//! 1. HEAD the source: it is there, this large, and this very version is what will be copied.
+//! 1. HEAD the source: it is there, this large, and this very version is what will be copied. With
+//!    that the routes say where it goes; what follows is for each of those places.
 //! 2. Look for the record of its delivery. With one, there is nothing left to do: an event told
 //!    twice costs two requests, also when whoever owns the inbox has taken the object away since.
 //! 3. Let S3 copy, on the condition that nothing is there. What is there, or was left by a copy
-//!    whose answer was lost, says of itself which content it is: the same is success, another a
+//!    whose answer was lost, says by a tag which content it is: the same is success, another a
 //!    conflict.
-//! 4. Compare size and checksum, and leave the record (also on the condition that none is there).
+//! 4. Compare the checksum that S3 tells of the copy, and leave the record (also on the condition
+//!    that none is there). A copy whose answer was lost is compared by whoever reads the record,
+//!    which tells the source's checksum: the publisher may read nothing of what it has delivered.
 //!
 //! Then the message is deleted; what cannot be delivered is put aside first, with its reason. So a
 //! crash at any point leaves a message that comes again and is handled from the start, and several
@@ -19,15 +22,17 @@
 //! publisher that looked before the record came, an empty place means that nothing was delivered.
 
 mod effect;
+mod state;
 mod upload;
 
 use std::collections::VecDeque;
 
 pub use effect::{Answer, Effect, Limits, Received, Step};
+use state::{Found, Job, Phase, Why};
 use upload::{End, Upload};
 
 use crate::failure::{Failure, Permanent};
-use crate::record::{Cause, Delivery, Reason, SourceId, Task, There};
+use crate::record::{Cause, Delivery, Placed, Reason, Seen, Source, There};
 use crate::wait::Jitter;
 
 /// The longest a message rests before its next try.
@@ -43,7 +48,7 @@ pub struct Handling {
     extending_to_ms: Option<u64>,
     jitter: Jitter,
     /// The first is being worked on.
-    tasks: VecDeque<Task>,
+    jobs: VecDeque<Job>,
     reasons: Vec<Reason>,
     phase: Phase,
     /// Requests of this task, or of the end of the message, that failed.
@@ -52,33 +57,13 @@ pub struct Handling {
     waiting: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    LookingAtSource,
-    LookingForRecord(Found),
-    LookingAtTarget(Found),
-    Copying(Found),
-    Uploading(Found, Option<Upload>),
-    Recording(Delivery),
-    PuttingAside,
-    Deleting,
-    Done,
-}
-
-/// The source as it was found. Without content: it is gone, and only its name is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
-    of: SourceId,
-    content: Option<There>,
-}
-
 impl Handling {
-    /// Begins to handle a message: its tasks, and what in it was refused already. Without either
-    /// it is deleted at once.
+    /// Begins to handle a message: the objects that it tells of, and what in it was refused already.
+    /// Without either it is deleted at once.
     pub fn begin(
         limits: Limits,
         received: Received,
-        tasks: Vec<Task>,
+        objects: Vec<Source>,
         refused: Vec<Reason>,
     ) -> (Handling, Step) {
         let mut handling = Handling {
@@ -87,7 +72,7 @@ impl Handling {
             lease_until_ms: received.lease_until_ms,
             extending_to_ms: None,
             jitter: Jitter::new(received.seed),
-            tasks: tasks.into(),
+            jobs: objects.into_iter().map(Job::Look).collect(),
             reasons: Vec::new(),
             phase: Phase::Deleting,
             failures: 0,
@@ -97,7 +82,7 @@ impl Handling {
         for reason in refused {
             handling.set_aside(reason, &mut effects);
         }
-        handling.next_task(&mut effects);
+        handling.next_job(&mut effects);
         let done = handling.is_done();
         (handling, Step { effects, done })
     }
@@ -121,6 +106,16 @@ impl Handling {
         (self, Step { effects, done })
     }
 
+    /// Gives the message back at once, for others to handle: the publisher is asked to stop.
+    pub fn give_back(mut self) -> Step {
+        let mut effects = Vec::new();
+        if !self.is_done() {
+            self.leave(&mut effects);
+            effects.push(Effect::Release { seconds: 0 });
+        }
+        Step { effects, done: true }
+    }
+
     /// Until when the message is ours, milliseconds since 1970. An effect must not be begun later:
     /// whoever has the message then may have finished, and a copy would be a second one.
     pub fn lease_until_ms(&self) -> u64 {
@@ -138,12 +133,13 @@ impl Handling {
 
     fn answered(&mut self, answer: Answer, effects: &mut Vec<Effect>) {
         match (std::mem::replace(&mut self.phase, Phase::Done), answer) {
+            (Phase::Looking, Answer::Seen(result)) => self.seen(result, effects),
             (Phase::LookingAtSource, Answer::Source(result)) => self.source(result, effects),
             (Phase::LookingForRecord(found), Answer::Record(result)) => {
                 self.record(found, result, effects);
             }
-            (Phase::LookingAtTarget(found), Answer::Target(result)) => {
-                self.target(found, result, effects);
+            (Phase::AskingTarget(found, why), Answer::Target(result)) => {
+                self.target(found, why, result, effects);
             }
             (Phase::Copying(found), Answer::Copied(result)) => self.copied(found, result, effects),
             (Phase::Uploading(found, None), Answer::UploadCreated(result)) => {
@@ -181,59 +177,89 @@ impl Handling {
         }
     }
 
-    fn source(&mut self, result: Result<There, Failure>, effects: &mut Vec<Effect>) {
-        let Some(task) = self.tasks.front_mut() else { return };
-        let source = &mut task.source;
-        let id = |version: &str| SourceId {
-            bucket: source.bucket.clone(),
-            key: source.key.clone(),
-            version: version.to_owned(),
+    fn seen(&mut self, result: Result<Seen, Failure>, effects: &mut Vec<Effect>) {
+        let seen = match result {
+            Ok(seen) => seen,
+            Err(Failure::Absent) => return self.give_up(Cause::SourceGone, effects),
+            Err(failure) => return self.failed(failure, Phase::Looking, effects),
         };
-        match (result, &source.version_id) {
-            (Ok(there), _) => {
-                let of = id(there.version_id.as_deref().unwrap_or(&there.etag));
+        let Some(Job::Look(source)) = self.jobs.pop_front() else { return };
+        for cause in seen.refused {
+            let reason = Reason { source: Some(source.clone()), target: None, cause };
+            self.set_aside(reason, effects);
+        }
+        for task in seen.tasks.into_iter().rev() {
+            let found = Found::of(&task.source, seen.content.clone());
+            self.jobs.push_front(Job::Deliver(task, found));
+        }
+        self.next_job(effects);
+    }
+
+    fn source(&mut self, result: Result<There, Failure>, effects: &mut Vec<Effect>) {
+        let Some(Job::Deliver(task, _)) = self.jobs.front_mut() else { return };
+        let source = &mut task.source;
+        let content = match result {
+            Ok(there) => {
                 source.version_id.clone_from(&there.version_id);
-                self.enter(Phase::LookingForRecord(Found { of, content: Some(there) }), effects);
+                Some(there)
             }
             // It may be gone because it was delivered long ago.
-            (Err(Failure::Absent), Some(version)) => {
-                let of = id(version);
-                self.enter(Phase::LookingForRecord(Found { of, content: None }), effects);
-            }
-            (Err(Failure::Absent), None) => self.give_up(Cause::SourceGone, effects),
-            (Err(failure), _) => self.failed(failure, Phase::LookingAtSource, effects),
+            Err(Failure::Absent) => None,
+            Err(failure) => return self.failed(failure, Phase::LookingAtSource, effects),
+        };
+        match Found::of(source, content) {
+            Some(found) => self.enter(Phase::LookingForRecord(found), effects),
+            None => self.give_up(Cause::SourceGone, effects),
         }
     }
 
     fn record(&mut self, found: Found, result: Result<bool, Failure>, effects: &mut Vec<Effect>) {
         match result {
-            Ok(true) => self.finish_task(effects),
+            Ok(true) => self.finish_job(effects),
             Ok(false) if found.content.is_none() || self.is_over() => {
-                self.enter(Phase::LookingAtTarget(found), effects);
+                self.enter(Phase::AskingTarget(found, Why::Unsure), effects);
             }
             Ok(false) => self.copy(found, effects),
             Err(failure) => self.failed(failure, Phase::LookingForRecord(found), effects),
         }
     }
 
-    fn target(&mut self, found: Found, result: Result<There, Failure>, effects: &mut Vec<Effect>) {
+    fn target(
+        &mut self,
+        found: Found,
+        why: Why,
+        result: Result<Placed, Failure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let denied = Failure::Permanent(Permanent::Denied);
         match result {
-            Ok(there) if there.of.as_ref() == Some(&found.of) => {
-                let (version_id, checksum) = (there.version_id, there.checksum_crc64nvme);
-                self.arrived(&found, Some(there.bytes), version_id, checksum, effects);
+            Ok(placed) if placed.of == Some(found.of.digest()) => {
+                self.arrived(&found, placed.version_id, None, effects);
             }
-            Ok(there) => self.give_up(Cause::Conflict { there: there.of }, effects),
-            Err(Failure::Absent) if found.content.is_none() => {
-                self.give_up(Cause::SourceGone, effects);
+            Ok(placed) => self.give_up(Cause::Conflict { there: placed.of }, effects),
+            Err(failure) if failure == denied && why == Why::Unsure => {
+                self.empty_place(&found, effects);
             }
-            Err(Failure::Absent) if self.is_over() => {
-                self.give_up(Cause::GivenUp { receives: self.receive_count }, effects);
+            Err(Failure::Absent) => self.empty_place(&found, effects),
+            // It may have been taken away a moment after S3 said that it is there. Told a second
+            // time, it is the answer.
+            Err(failure) if failure == denied && self.failures == 0 => {
+                self.failed(Failure::Passing, Phase::LookingAtSource, effects);
             }
-            // Something kept us from copying, and it was not what is there: perhaps the source has
-            // changed.
-            Err(Failure::Absent) => self.failed(Failure::Passing, Phase::LookingAtSource, effects),
-            Err(failure) => self.failed(failure, Phase::LookingAtTarget(found), effects),
+            Err(failure) => self.failed(failure, Phase::AskingTarget(found, why), effects),
         }
+    }
+
+    fn empty_place(&mut self, found: &Found, effects: &mut Vec<Effect>) {
+        if found.content.is_none() {
+            return self.give_up(Cause::SourceGone, effects);
+        }
+        if self.is_over() {
+            return self.give_up(Cause::GivenUp { receives: self.receive_count }, effects);
+        }
+        // Something kept us from copying, and it was not what is there: perhaps the source has
+        // changed.
+        self.failed(Failure::Passing, Phase::LookingAtSource, effects);
     }
 
     fn copy(&mut self, found: Found, effects: &mut Vec<Effect>) {
@@ -253,13 +279,13 @@ impl Handling {
     ) {
         match result {
             Ok((version_id, checksum)) => {
-                self.arrived(&found, None, version_id, checksum, effects);
+                self.arrived(&found, version_id, checksum, effects);
             }
             // The place is taken: by whom?
-            Err(Failure::Taken) => self.enter(Phase::LookingAtTarget(found), effects),
+            Err(Failure::Taken) => self.enter(Phase::AskingTarget(found, Why::Taken), effects),
             // It may have been carried out.
             Err(failure @ (Failure::Passing | Failure::Throttled | Failure::UploadGone)) => {
-                self.failed(failure, Phase::LookingAtTarget(found), effects);
+                self.failed(failure, Phase::AskingTarget(found, Why::Unsure), effects);
             }
             // The version went away under our hands.
             Err(Failure::Absent) => self.failed(Failure::Passing, Phase::LookingAtSource, effects),
@@ -330,7 +356,7 @@ impl Handling {
         match result {
             Ok(true) => {
                 self.abort(&upload, effects);
-                self.finish_task(effects);
+                self.finish_job(effects);
             }
             Ok(false) => {
                 upload.end = End::Completing;
@@ -347,27 +373,21 @@ impl Handling {
     fn arrived(
         &mut self,
         found: &Found,
-        bytes: Option<u64>,
         version_id: Option<String>,
         checksum: Option<String>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(task) = self.tasks.front() else { return };
-        let sent = found.content.as_ref();
-        let sent_bytes = sent.map(|content| content.bytes);
-        let sent_checksum = sent.and_then(|content| content.checksum_crc64nvme.clone());
-        let differs =
-            |a: &Option<String>, b: &Option<String>| matches!((a, b), (Some(a), Some(b)) if a != b);
-        let other_size = matches!((bytes, sent_bytes), (Some(a), Some(b)) if a != b);
-        if other_size || differs(&checksum, &sent_checksum) {
+        let Some(Job::Deliver(task, _)) = self.jobs.front() else { return };
+        let sent = found.content.as_ref().and_then(|content| content.checksum_crc64nvme.as_ref());
+        if matches!((&checksum, sent), (Some(a), Some(b)) if a != b) {
             return self.give_up(Cause::Different, effects);
         }
         let delivery = Delivery {
             of: found.of.clone(),
+            route: task.route.clone(),
             target: task.target.clone(),
             target_version_id: version_id,
-            bytes: sent_bytes.or(bytes).unwrap_or_default(),
-            checksum_crc64nvme: checksum.filter(|_| sent_checksum.is_some()),
+            content: found.content.clone(),
         };
         self.enter(Phase::Recording(delivery), effects);
     }
@@ -380,7 +400,7 @@ impl Handling {
     ) {
         match result {
             // Who was there first wrote the same.
-            Ok(()) | Err(Failure::Taken) => self.finish_task(effects),
+            Ok(()) | Err(Failure::Taken) => self.finish_job(effects),
             Err(Failure::Absent) => {
                 // No bucket to put it into.
                 let refused = Failure::Permanent(Permanent::Refused);
@@ -444,7 +464,8 @@ impl Handling {
     /// Putting aside or deleting failed: the message must not be lost, so it comes again.
     fn end_failed(&mut self, again: Phase, failure: Failure, effects: &mut Vec<Effect>) {
         if let Failure::Permanent(what) = failure {
-            effects.push(Effect::Alarm(Reason { task: None, cause: Cause::Permanent { what } }));
+            let cause = Cause::Permanent { what };
+            effects.push(Effect::Alarm(Reason::of_message(cause)));
             return self.release(effects);
         }
         self.failures += 1;
@@ -473,9 +494,12 @@ impl Handling {
 
     /// The present task cannot be done.
     fn give_up(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
-        let reason = Reason { task: self.tasks.front().cloned(), cause };
-        self.set_aside(reason, effects);
-        self.finish_task(effects);
+        let (source, target) = match self.jobs.front() {
+            Some(job) => (Some(job.source().clone()), job.target().cloned()),
+            None => (None, None),
+        };
+        self.set_aside(Reason { source, target, cause }, effects);
+        self.finish_job(effects);
     }
 
     fn set_aside(&mut self, reason: Reason, effects: &mut Vec<Effect>) {
@@ -485,17 +509,22 @@ impl Handling {
         self.reasons.push(reason);
     }
 
-    fn finish_task(&mut self, effects: &mut Vec<Effect>) {
-        self.tasks.pop_front();
-        self.next_task(effects);
+    fn finish_job(&mut self, effects: &mut Vec<Effect>) {
+        self.jobs.pop_front();
+        self.next_job(effects);
     }
 
-    fn next_task(&mut self, effects: &mut Vec<Effect>) {
+    fn next_job(&mut self, effects: &mut Vec<Effect>) {
         self.failures = 0;
-        let phase = match (self.tasks.is_empty(), self.reasons.is_empty()) {
-            (false, _) => Phase::LookingAtSource,
-            (true, false) => Phase::PuttingAside,
-            (true, true) => Phase::Deleting,
+        let phase = match (self.jobs.front_mut(), self.reasons.is_empty()) {
+            (Some(Job::Look(_)), _) => Phase::Looking,
+            // What was seen a moment ago need not be looked at again.
+            (Some(Job::Deliver(_, found)), _) => match found.take() {
+                Some(found) => Phase::LookingForRecord(found),
+                None => Phase::LookingAtSource,
+            },
+            (None, false) => Phase::PuttingAside,
+            (None, true) => Phase::Deleting,
         };
         self.enter(phase, effects);
     }
@@ -508,8 +537,8 @@ impl Handling {
     }
 
     fn abort(&self, upload: &Upload, effects: &mut Vec<Effect>) {
-        if let Some(task) = self.tasks.front() {
-            let target = task.target.clone();
+        if let Some(target) = self.jobs.front().and_then(Job::target) {
+            let target = target.clone();
             effects.push(Effect::AbortUpload { upload_id: upload.id.clone(), target });
         }
     }
@@ -522,7 +551,10 @@ impl Handling {
             Phase::Recording(delivery) => Some(Effect::Record(delivery.clone())),
             _ => None,
         };
-        let (Some(task), None) = (self.tasks.front(), &end) else {
+        if let (Phase::Looking, Some(job)) = (&self.phase, self.jobs.front()) {
+            return effects.push(Effect::Look(job.source().clone()));
+        }
+        let (Some(Job::Deliver(task, _)), None) = (self.jobs.front(), &end) else {
             effects.extend(end);
             return;
         };
@@ -532,13 +564,14 @@ impl Handling {
             Phase::LookingForRecord(found) => {
                 effects.push(Effect::FindRecord { of: found.of.clone(), target });
             }
-            Phase::LookingAtTarget(_) => effects.push(Effect::HeadTarget(target)),
+            Phase::AskingTarget(..) => effects.push(Effect::AskTarget(target)),
             Phase::Copying(found) => {
-                let of = found.of.clone();
-                effects.push(Effect::Copy { source, etag: found.etag(), of, target });
+                let (of, content) = (found.of.clone(), found.content.clone().unwrap_or_default());
+                effects.push(Effect::Copy { source, content, of, target });
             }
             Phase::Uploading(found, None) => {
-                effects.push(Effect::CreateUpload { of: found.of.clone(), target });
+                let (of, content) = (found.of.clone(), found.content.clone().unwrap_or_default());
+                effects.push(Effect::CreateUpload { of, content, target });
             }
             Phase::Uploading(found, Some(upload)) => {
                 if let Some(content) = &found.content {
@@ -546,13 +579,11 @@ impl Handling {
                     upload.ask(at_once, &found.of, content, &source, &target, effects);
                 }
             }
-            Phase::Recording(_) | Phase::PuttingAside | Phase::Deleting | Phase::Done => {}
+            Phase::Looking
+            | Phase::Recording(_)
+            | Phase::PuttingAside
+            | Phase::Deleting
+            | Phase::Done => {}
         }
-    }
-}
-
-impl Found {
-    fn etag(&self) -> String {
-        self.content.as_ref().map(|content| content.etag.clone()).unwrap_or_default()
     }
 }

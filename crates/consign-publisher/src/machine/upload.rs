@@ -74,7 +74,8 @@ impl Upload {
             let target = target.clone();
             effects.push(match self.end {
                 End::Completing => {
-                    Effect::CompleteUpload { upload_id: self.id.clone(), etags, target }
+                    let (upload_id, bytes) = (self.id.clone(), content.bytes);
+                    Effect::CompleteUpload { upload_id, etags, bytes, target }
                 }
                 End::Open | End::LookingForRecord => {
                     self.end = End::LookingForRecord;
@@ -121,18 +122,13 @@ mod tests {
             version_id: None,
         };
         let target = Target {
+            inbox: consign_model::InboxName::parse("in").expect("a name"),
             bucket: "t".to_owned(),
             owner: String::new(),
             key: "k".to_owned(),
             kms_key: None,
         };
-        let content = There {
-            of: None,
-            version_id: None,
-            etag: "e".to_owned(),
-            bytes,
-            checksum_crc64nvme: None,
-        };
+        let content = There { etag: "e".to_owned(), bytes, ..There::default() };
         let mut effects = Vec::new();
         let of = SourceId { bucket: "b".to_owned(), key: "k".to_owned(), version: "e".to_owned() };
         upload.ask(u32::MAX, &of, &content, &source, &target, &mut effects);

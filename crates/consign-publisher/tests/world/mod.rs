@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chance::Random;
 pub(crate) use chance::{Chance, Kind};
 use consign_publisher::{
-    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Reason, Received, Source,
-    SourceId, Step, Target, Task,
+    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Reason, Received, Seen, Source,
+    SourceId, Step, Target, Task, There,
 };
-use stores::{Inbox, Repository};
+use stores::{Inbox, Recorded, Repository};
 
 const LEASE_SECONDS: u32 = 60;
 /// Small, so that large objects are cheap.
@@ -134,6 +134,11 @@ impl World {
             let rivals = if kind == Kind::Rival { 2 } else { 1 };
             for rival in 0..rivals {
                 let task = world.object(number * 10 + rival, kind, &place);
+                if kind == Kind::Plain && world.random.once_in(3) {
+                    let mut second = task.clone();
+                    second.target.key = format!("second/{place}");
+                    world.tasks.push(second);
+                }
                 for _ in 0..1 + world.random.below(2) {
                     world.send(vec![task.clone()], Vec::new());
                 }
@@ -145,7 +150,7 @@ impl World {
         }
         if world.random.once_in(4) {
             let cause = Cause::Unreadable { why: "no event".to_owned() };
-            world.send(Vec::new(), vec![Reason { task: None, cause }]);
+            world.send(Vec::new(), vec![Reason::of_message(cause)]);
             world.unreadable_sent = 1;
         }
         world
@@ -165,12 +170,14 @@ impl World {
             version_id: Some(of.version),
         };
         let target = Target {
+            inbox: consign_model::InboxName::parse("inbox").expect("a name"),
             bucket: "inbox".to_owned(),
             owner: "222222222222".to_owned(),
             key: place.to_owned(),
             kms_key: None,
         };
-        let task = Task { source, target };
+        let route = consign_model::RouteName::parse("route").expect("a name");
+        let task = Task { source, target, route };
         self.tasks.push(task.clone());
         task
     }
@@ -245,7 +252,9 @@ impl World {
         let (receive_count, lease_until_ms) = (message.receives, message.visible_ms);
         let received = Received { receive_count, lease_until_ms, seed };
         let (tasks, refused) = (message.tasks.clone(), message.refused.clone());
-        let (handling, step) = Handling::begin(LIMITS, received, tasks.clone(), refused.clone());
+        let mut objects: Vec<Source> = tasks.iter().map(|task| task.source.clone()).collect();
+        objects.dedup();
+        let (handling, step) = Handling::begin(LIMITS, received, objects, refused.clone());
         let (effects, answers) = (step.effects, Vec::new());
         let work = Work { handling, message: id, receipt, tasks, refused, effects, answers };
         self.publishers[index].push(work);
@@ -364,27 +373,28 @@ impl World {
                 let _ = self.hide(work, seconds);
                 return;
             }
+            Effect::Look(source) => self.tried(failure, |world| world.look(&source), Answer::Seen),
             Effect::HeadSource(source) => {
                 self.tried(failure, |world| world.repository.head(&source), Answer::Source)
             }
             Effect::FindRecord { of, target } => self.tried(
                 failure,
-                |world| Ok(world.inbox.records.contains_key(&(of, target.key))),
+                |world| Ok(world.inbox.records.contains_key(&of.delivery(&target))),
                 Answer::Record,
             ),
-            Effect::HeadTarget(target) => {
-                self.tried(failure, |world| world.inbox.head(&target.key), Answer::Target)
+            Effect::AskTarget(target) => {
+                self.tried(failure, |world| world.inbox.ask(&target.key), Answer::Target)
             }
-            Effect::Copy { source, etag, of, target } => self.tried(
+            Effect::Copy { source, content, of, target } => self.tried(
                 failure,
                 |world| {
-                    let there = world.repository.get(&source, &etag)?;
+                    let there = world.repository.get(&source, &content.etag)?;
                     assert!(there.bytes <= LIMITS.single_copy_bytes_max, "too large to copy");
-                    world.create(of, &target.key, there.bytes, there.checksum_crc64nvme)
+                    world.create(of, &target.key, there.checksum_crc64nvme)
                 },
                 Answer::Copied,
             ),
-            Effect::CreateUpload { of, target } => self.tried(
+            Effect::CreateUpload { of, target, .. } => self.tried(
                 failure,
                 |world| {
                     world.next_id += 1;
@@ -402,12 +412,13 @@ impl World {
                 let answer = |result| Answer::PartCopied { upload_id: id.clone(), part, result };
                 self.tried(failure, copy, answer)
             }
-            Effect::CompleteUpload { upload_id, etags, target } => self.tried(
+            Effect::CompleteUpload { upload_id, etags, bytes, target } => self.tried(
                 failure,
                 |world| {
-                    let (of, bytes) = world.inbox.assembled(&upload_id, &etags)?;
+                    let (of, assembled) = world.inbox.assembled(&upload_id, &etags)?;
+                    assert_eq!(assembled, bytes, "parts are missing");
                     let checksum = world.repository.checksum(&of);
-                    let made = world.create(of, &target.key, bytes, checksum)?;
+                    let made = world.create(of, &target.key, checksum)?;
                     world.inbox.uploads.remove(&upload_id);
                     Ok(made)
                 },
@@ -417,20 +428,9 @@ impl World {
                 self.inbox.uploads.remove(&upload_id);
                 return;
             }
-            Effect::Record(delivery) => self.tried(
-                failure,
-                |world| {
-                    let at = (delivery.of, delivery.target.key);
-                    match world.inbox.records.contains_key(&at) {
-                        true => Err(Failure::Taken),
-                        false => {
-                            world.inbox.records.insert(at, now_ms);
-                            Ok(())
-                        }
-                    }
-                },
-                Answer::Recorded,
-            ),
+            Effect::Record(delivery) => {
+                self.tried(failure, |world| world.inbox.record(delivery, now_ms), Answer::Recorded)
+            }
         };
         work.answers.push((now_ms, answer));
     }
@@ -474,12 +474,22 @@ impl World {
         &mut self,
         of: SourceId,
         place: &str,
-        bytes: u64,
         checksum: Option<String>,
     ) -> Result<(Option<String>, Option<String>), Failure> {
-        let made = self.inbox.create(&of, place, bytes, checksum)?;
+        let made = self.inbox.create(&of, place, checksum)?;
         *self.creations.entry((of, place.to_owned())).or_default() += 1;
         Ok(made)
+    }
+
+    /// What the routes say does not depend on whether the object is there.
+    fn look(&self, source: &Source) -> Result<Seen, Failure> {
+        let content: Option<There> = match self.repository.head(source) {
+            Ok(there) => Some(there),
+            Err(Failure::Absent) => None,
+            Err(failure) => return Err(failure),
+        };
+        let tasks = self.tasks.iter().filter(|task| task.source == *source).cloned().collect();
+        Ok(Seen { content, tasks, refused: Vec::new() })
     }
 
     fn vanish(&mut self) {
@@ -546,19 +556,25 @@ impl World {
     }
 
     pub(crate) fn has_record(&self, task: &Task) -> bool {
-        self.inbox.records.contains_key(&(World::of(task), task.target.key.clone()))
+        self.record(task).is_some()
+    }
+
+    fn record(&self, task: &Task) -> Option<&Recorded> {
+        self.inbox.records.get(&World::of(task).delivery(&task.target))
+    }
+
+    /// Whether whoever reads the record and the object would take one for the other.
+    pub(crate) fn vouched_for(&self, task: &Task) -> bool {
+        self.record(task).is_some_and(|recorded| self.inbox.fits(recorded))
     }
 
     pub(crate) fn causes(&self, task: &Task) -> Vec<Cause> {
         let reasons = self.aside.iter().flat_map(|(_, _, reasons)| reasons);
-        reasons
-            .filter(|reason| reason.task.as_ref() == Some(task))
-            .map(|r| r.cause.clone())
-            .collect()
+        reasons.filter(|reason| is_of(reason, task)).map(|r| r.cause.clone()).collect()
     }
 
     pub(crate) fn alarmed(&self, task: &Task) -> bool {
-        self.alarms.iter().any(|reason| reason.task.as_ref() == Some(task))
+        self.alarms.iter().any(|reason| is_of(reason, task))
     }
 
     pub(crate) fn alarm_count(&self) -> usize {
@@ -581,4 +597,10 @@ impl World {
     pub(crate) fn queue_is_empty(&self) -> bool {
         self.queue.is_empty()
     }
+}
+
+/// An object that could not even be looked at has no target yet.
+fn is_of(reason: &Reason, task: &Task) -> bool {
+    let target = reason.target.as_ref().is_none_or(|target| *target == task.target);
+    reason.source.as_ref() == Some(&task.source) && target
 }

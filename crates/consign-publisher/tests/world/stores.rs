@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consign_publisher::{Failure, Permanent, Source, SourceId, There};
+use consign_model::DeliveryId;
+use consign_publisher::{Delivery, Failure, Permanent, Placed, Source, SourceId, There};
 
 #[derive(Default)]
 pub(crate) struct Repository {
@@ -20,11 +21,11 @@ impl Repository {
         };
         let checksum = format!("checksum-{number}");
         let there = There {
-            of: None,
             version_id: Some(of.version.clone()),
             etag: format!("etag-{number}"),
             bytes,
             checksum_crc64nvme: Some(checksum.clone()),
+            content_type: None,
         };
         self.objects.insert(of.clone(), there);
         self.checksums.insert(of.clone(), checksum);
@@ -69,20 +70,50 @@ struct Upload {
 
 #[derive(Default)]
 pub(crate) struct Inbox {
-    objects: BTreeMap<String, There>,
-    /// When each was left.
-    pub(crate) records: BTreeMap<(SourceId, String), u64>,
+    objects: BTreeMap<String, Copied>,
+    pub(crate) records: BTreeMap<DeliveryId, Recorded>,
     pub(crate) uploads: BTreeMap<String, UploadSlot>,
     /// What arrives changed.
     pub(crate) spoils: BTreeSet<SourceId>,
+}
+
+struct Copied {
+    of: SourceId,
+    checksum: Option<String>,
+}
+
+pub(crate) struct Recorded {
+    pub(crate) delivery: Delivery,
+    since_ms: u64,
 }
 
 /// An upload under way.
 pub(crate) struct UploadSlot(Upload);
 
 impl Inbox {
-    pub(crate) fn head(&self, place: &str) -> Result<There, Failure> {
-        self.objects.get(place).cloned().ok_or(Failure::Absent)
+    /// Who may not list the bucket is denied what is not there.
+    pub(crate) fn ask(&self, place: &str) -> Result<Placed, Failure> {
+        let there = self.objects.get(place).ok_or(Failure::Permanent(Permanent::Denied))?;
+        Ok(Placed { of: Some(there.of.digest()), version_id: None })
+    }
+
+    pub(crate) fn record(&mut self, delivery: Delivery, since_ms: u64) -> Result<(), Failure> {
+        let id = delivery.of.delivery(&delivery.target);
+        match self.records.contains_key(&id) {
+            true => Err(Failure::Taken),
+            false => {
+                self.records.insert(id, Recorded { delivery, since_ms });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether what lies there is what its record says, as whoever fetches it finds out.
+    pub(crate) fn fits(&self, recorded: &Recorded) -> bool {
+        let said = recorded.delivery.content.as_ref();
+        let said = said.and_then(|content| content.checksum_crc64nvme.as_ref());
+        let there = self.objects.get(&recorded.delivery.target.key);
+        there.is_some_and(|there| said.is_none() || there.checksum.as_ref() == said)
     }
 
     /// `If-None-Match: *`: whatever is there stays.
@@ -90,7 +121,6 @@ impl Inbox {
         &mut self,
         of: &SourceId,
         place: &str,
-        bytes: u64,
         checksum: Option<String>,
     ) -> Result<(Option<String>, Option<String>), Failure> {
         if self.objects.contains_key(place) {
@@ -98,13 +128,7 @@ impl Inbox {
         }
         let spoiled = self.spoils.contains(of);
         let checksum = if spoiled { Some("spoiled".to_owned()) } else { checksum };
-        let there = There {
-            of: Some(of.clone()),
-            version_id: None,
-            etag: format!("copy of {}", of.version),
-            bytes,
-            checksum_crc64nvme: checksum.clone(),
-        };
+        let there = Copied { of: of.clone(), checksum: checksum.clone() };
         self.objects.insert(place.to_owned(), there);
         Ok((None, checksum))
     }
@@ -143,8 +167,9 @@ impl Inbox {
     /// Takes away what has had a record since before `until_ms`; says how many.
     pub(crate) fn take(&mut self, until_ms: u64) -> u64 {
         let mut taken = 0;
-        for ((of, place), since_ms) in &self.records {
-            let ours = self.objects.get(place).is_some_and(|there| there.of.as_ref() == Some(of));
+        for Recorded { delivery, since_ms } in self.records.values() {
+            let place = &delivery.target.key;
+            let ours = self.objects.get(place).is_some_and(|there| there.of == delivery.of);
             if ours && *since_ms <= until_ms {
                 self.objects.remove(place);
                 taken += 1;

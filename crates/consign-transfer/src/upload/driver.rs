@@ -130,6 +130,7 @@ pub(super) fn multipart(target: &Target) -> MultipartTarget {
         expected_bucket_owner: target.expected_bucket_owner.clone(),
         content_type: target.content_type.clone(),
         metadata: target.metadata.clone(),
+        tags: std::collections::BTreeMap::new(),
         encryption: target.encryption.clone(),
     }
 }

@@ -1,0 +1,133 @@
+//! The publisher of a secure inbox.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Subcommand};
+
+/// Deliver what arrives in a repository into the inboxes that its routes name
+///
+/// Takes events from the repository's queue and has S3 copy each object: no byte of content passes
+/// through this program. Each delivery leaves a signed record in the inbox; nothing there is ever
+/// overwritten. Any number of publishers may serve one queue, and each may be killed at any time: what
+/// was not finished comes again and is found to be done, or done. What cannot be delivered is put
+/// aside with its reason, and what only a person can mend is an alarm at once.
+///
+/// Runs until it gets SIGTERM or Ctrl-C; then it finishes what it has in hand and exits with 0. Logs
+/// are JSON lines on standard error.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  consign publish --as acme --profile acme --metrics 127.0.0.1:9464\n  \
+    consign publish --as acme --backfill\n  consign publish --as acme --poll 60s --endpoint https://s3.example\n  \
+    consign publish dead --as acme\n  consign publish redrive --as acme --only permanent"
+)]
+pub(crate) struct PublishArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PublishCommand>,
+    #[command(flatten)]
+    pub(crate) service: PublishServiceArgs,
+}
+
+/// What a publisher that delivers takes.
+#[derive(Debug, Args)]
+pub(crate) struct PublishServiceArgs {
+    #[command(flatten)]
+    pub(crate) post: PublishPostArgs,
+    /// List the repository once, deliver everything that has no record, report, and exit: 0 if
+    /// nothing is left undelivered
+    #[arg(long, conflicts_with_all = ["poll", "lambda"])]
+    pub(crate) backfill: bool,
+    /// For stores that tell no queue: list the repository each time after so long, as `60s`, `5m`, `1h`
+    #[arg(long, value_name = "TIME", conflicts_with = "lambda")]
+    pub(crate) poll: Option<String>,
+    /// Serve AWS Lambda's runtime interface, to which SQS events are sent. Also whenever the program's
+    /// own name is `bootstrap`
+    #[arg(long)]
+    pub(crate) lambda: bool,
+    /// Serve /metrics (Prometheus) and /healthz over plain HTTP on this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// On SIGTERM, give back after so long what is not finished
+    #[arg(long, value_name = "TIME", default_value = "25s")]
+    pub(crate) drain: String,
+    /// Raise an alarm when nothing was delivered for so long, as `24h`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expect_every: Option<String>,
+    /// Raise an alarm when a delivery is not acknowledged for so long, as `7d`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) fetched_within: Option<String>,
+}
+
+/// What every publisher takes.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PublishPostArgs {
+    /// The repository; repeat for several [default: all that the party publishes]
+    #[arg(long = "repository", value_name = "NAME")]
+    pub(crate) repositories: Vec<String>,
+    /// ARN of the KMS key of an inbox, for each copy to name [default: the bucket's own]
+    #[arg(long = "key", value_name = "INBOX=ARN")]
+    pub(crate) keys: Vec<String>,
+    /// Run this command by `sh -c` for each alarm, which comes as JSON on its standard input
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) alarm_exec: Option<String>,
+    /// Write the names of buckets and keys into the log, and not digests of them
+    #[arg(long)]
+    pub(crate) log_names: bool,
+    /// Messages or objects in hand at once
+    #[arg(long, value_name = "COUNT", default_value_t = 128)]
+    pub(crate) in_flight: usize,
+    /// Seconds for which a message is held, and held again while it is worked on
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, hide = true)]
+    pub(crate) lease_seconds: u32,
+    /// For tests: copy in parts from this size on
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) single_copy_bytes_max: Option<u64>,
+    /// For tests: the smallest part
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) part_bytes_min: Option<u64>,
+    /// For tests: how many records a comparison holds at once
+    #[arg(long, value_name = "COUNT", hide = true)]
+    pub(crate) records_max: Option<usize>,
+}
+
+/// What can be done besides delivering.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PublishCommand {
+    Dead(PublishDeadArgs),
+    Redrive(PublishRedriveArgs),
+}
+
+/// List what was put aside, and why
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  consign publish dead --as acme --json")]
+pub(crate) struct PublishDeadArgs {
+    #[command(flatten)]
+    pub(crate) post: PublishPostArgs,
+    /// At most so many messages
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub(crate) max: usize,
+}
+
+/// Try again what was put aside
+///
+/// Each message is handled as if it had come now, and deleted when nothing is left to do about it.
+/// The others stay where they are. Exits with 1 if any stay.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  consign publish redrive --as acme --dry-run\n  \
+    consign publish redrive --as acme --only permanent --only given-up")]
+pub(crate) struct PublishRedriveArgs {
+    #[command(flatten)]
+    pub(crate) post: PublishPostArgs,
+    /// Show what would be tried
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only messages with this cause; repeat for several
+    #[arg(long, value_name = "CAUSE", value_parser = [
+        "unreadable", "foreign", "unroutable", "source-gone", "conflict", "different", "permanent",
+        "given-up",
+    ])]
+    pub(crate) only: Vec<String>,
+    /// At most so many messages
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    pub(crate) max: usize,
+}
