@@ -87,7 +87,8 @@ impl Share {
         let public = PublicKey::parse(&public, 1_800_000_000).unwrap();
         for (name, packed) in files {
             let mut sealed = Vec::new();
-            consign_seal::s3s2::seal(packed.as_slice(), &mut sealed, &public).unwrap();
+            let public = std::slice::from_ref(&public);
+            consign_seal::s3s2::seal(packed.as_slice(), &mut sealed, public).unwrap();
             self.upload(&format!("ACME/{folder}/{name}.zip.gpg"), &sealed);
         }
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::envelope;
 use crate::error::{Error, ErrorKind, Result, join};
-use crate::manifest;
+use crate::manifest::Manifest;
 use crate::names::{MANIFEST, Place, TRIGGER};
 use crate::store::Store;
 use crate::survey::{Found, Survey};
@@ -110,7 +110,7 @@ async fn one_batch(
     }
     let files: Vec<Found> = metadata.iter().chain(files).cloned().collect();
     let names: Vec<&RelativePath> = files.iter().map(|found| &found.name).collect();
-    let text = manifest::text(&place, &stamp.written, &names)?;
+    let text = Manifest::text(&place, &stamp.written, &names)?;
     store.put(&place.key(MANIFEST), text).await?;
     if options.trigger {
         store.put(&place.key(TRIGGER), Vec::new()).await?;
@@ -163,9 +163,8 @@ async fn put_one(store: Store, options: Arc<Share>, place: Place, found: Found) 
             let text = format!("cannot write into {}", options.scratch.display());
             Error::new(ErrorKind::Destination, text).because(error)
         })?;
-        // The name as s3s2 makes it: the source's path without the folder, and so with a slash before it.
-        let entry = format!("/{}", found.name);
-        let bytes = envelope::seal(&mut source, &entry, found.executable, &options.key, &spool)?;
+        let keys = std::slice::from_ref(&options.key);
+        let bytes = envelope::seal_file(&mut source, &found.name, found.executable, keys, &spool)?;
         Ok::<_, Error>((spool, bytes))
     });
     let (spool, bytes) = sealing

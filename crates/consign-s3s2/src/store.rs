@@ -24,6 +24,8 @@ pub struct Store {
     pub engine: Engine,
     /// Its name.
     pub bucket: String,
+    /// The account that must own it; none leaves it open.
+    pub owner: Option<String>,
     /// The KMS key that puts ask for; none leaves it to the bucket.
     pub kms_key: Option<String>,
     /// Stops everything.
@@ -71,6 +73,7 @@ impl Store {
                 body: content.clone().into(),
                 if_none_match: true,
                 encryption: self.encryption(),
+                expected_bucket_owner: self.owner.clone(),
                 ..PutObject::default()
             })
         };
@@ -90,6 +93,7 @@ impl Store {
             key: key.to_owned(),
             if_none_match: true,
             encryption: self.encryption(),
+            expected_bucket_owner: self.owner.clone(),
             ..Target::default()
         };
         let source = Arc::new(Sealed { file, layout });
@@ -113,7 +117,7 @@ impl Store {
             key: key.to_owned(),
             version_id: head.version_id,
             layout: layout(head.bytes).map_err(failed)?,
-            expected_bucket_owner: None,
+            expected_bucket_owner: self.owner.clone(),
             customer_key: None,
         };
         let sink = Arc::new(Fetched { file, layout: object.layout });
@@ -126,7 +130,12 @@ impl Store {
     }
 
     fn object(&self, key: &str) -> GetObject {
-        GetObject { bucket: self.bucket.clone(), key: key.to_owned(), ..GetObject::default() }
+        GetObject {
+            bucket: self.bucket.clone(),
+            key: key.to_owned(),
+            expected_bucket_owner: self.owner.clone(),
+            ..GetObject::default()
+        }
     }
 
     fn encryption(&self) -> Option<Encryption> {

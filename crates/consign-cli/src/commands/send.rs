@@ -38,7 +38,8 @@ pub(crate) async fn run(
         return show_preview(&preview?, &lane, terminal);
     }
     let started = Instant::now();
-    let sent = consign::send(&office, &lane, &args.paths, &SendOptions::default()).await;
+    let options = SendOptions { metadata_files: args.metadata_files.clone() };
+    let sent = consign::send(&office, &lane, &args.paths, &options).await;
     bar.finish();
     let sent = sent?;
     let seconds = started.elapsed().as_secs_f64();

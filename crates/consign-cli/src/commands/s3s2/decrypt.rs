@@ -31,6 +31,7 @@ pub(super) async fn run(
         file: needed(args.file.clone().or_else(|| config.file.clone()), "file")?,
         organization: config.org.clone(),
         into: needed(args.directory.clone().or_else(|| config.directory.clone()), "directory")?,
+        own_folder: None,
         keys: Arc::new(keys),
         filter: Wildcards::parse(&filter.unwrap_or_default()),
         parallelism: parallelism(&config),

@@ -89,6 +89,7 @@ async fn store(config: &Config, settings: &Settings) -> Result<Store, CommandErr
         s3: cloud.s3().clone(),
         engine: Engine::new(Limits::default()),
         bucket,
+        owner: None,
         kms_key: config.awskey.clone(),
         cancel,
         progress: Arc::new(Silent),
