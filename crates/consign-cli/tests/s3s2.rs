@@ -408,7 +408,11 @@ fn keys_and_configurations_are_made_and_never_replaced() {
     for (arguments, said) in [
         (&["share", "--is-gcs", "--bucket", "b"][..], "--endpoint"),
         (&["share", "--config", "keys/globex.pubkey"], "not a JSON configuration"),
-        (&["decrypt", "--ssm-private-key", "/k"], "get-parameter"),
+        (&["decrypt", "--ssm-private-key", "/k"], "--file is missing"),
+        (
+            &["share", "--directory", "keys", "--receiver-public-key", "https://k.example/a"],
+            "#FINGERPRINT",
+        ),
         (&["decrypt", "--my-private-key", "keys/globex.pubkey", "--file", "f"], "public key"),
         (&["genkey", "--keydir", ".", "--keyprefix", "../x"], "--keyprefix"),
     ] {
