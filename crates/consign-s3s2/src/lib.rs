@@ -30,6 +30,8 @@ mod config;
 mod envelope;
 mod error;
 mod landing;
+#[cfg(feature = "cloud")]
+mod ledger;
 mod manifest;
 mod names;
 #[cfg(feature = "cloud")]

@@ -86,7 +86,9 @@ impl Shares {
         let survey = Survey::of_folder(&self.world.from().join("tree"), &[]).unwrap();
         let store = self.store(&office);
         let shared = consign_s3s2::share(&store, &options, &survey, |_| {});
-        shared.await.unwrap().batches[0].place.folder.clone()
+        let shared = shared.await.unwrap();
+        shared.told().unwrap();
+        shared.batches[0].place.folder.clone()
     }
 
     async fn put(&self, office: &Office, key: &str, content: Vec<u8>) {

@@ -45,7 +45,8 @@ pub(crate) struct S3s2Common {
 /// Seal the files of a folder and put them where `s3s2 decrypt` looks for them
 ///
 /// Takes the flags and configuration files of `s3s2 share`. Each file is zipped and sealed for the
-/// receiver's public key, metadata files first; then come the manifest and, last, the trigger.
+/// receiver's public key, metadata files first; then come the manifest and, last, the trigger. If it is
+/// interrupted, the same command goes on where it stopped.
 ///
 /// What an s3s2 share does not protect, because its format has no place for it: nothing is signed, so
 /// whoever can write to the bucket can add files that look like yours; nothing shows that a whole share
@@ -88,7 +89,8 @@ pub(crate) struct S3s2ShareArgs {
     /// Put the empty object `._lambda_trigger` at the end of each batch [default: true]
     #[arg(long, value_name = "BOOL", num_args = SWITCH, default_missing_value = "true", action = ArgAction::Set)]
     pub(crate) lambda_trigger: Option<bool>,
-    /// Folder for sealed files on their way [default: the system's folder for temporary files]
+    /// Folder for sealed files on their way, from which an interrupted share goes on [default: in the state
+    /// folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch_directory: Option<PathBuf>,
     /// Move shared files there, below their paths, when their batch is complete

@@ -98,7 +98,7 @@ async fn store(config: &Config, settings: &Settings) -> Result<Store, CommandErr
     let raised = cancel.clone();
     tokio::spawn(async move {
         interrupt::wait().await;
-        raised.cancel(Cancelled::Abort);
+        raised.cancel(Cancelled::Keep);
     });
     Ok(Store {
         s3: cloud.s3().clone(),

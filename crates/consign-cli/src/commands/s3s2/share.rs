@@ -42,7 +42,10 @@ pub(super) async fn run(
         parallelism: parallelism(&config),
         batch_files: config.batch_size.unwrap_or(BATCH_FILES) as usize,
         trigger: config.lambda_trigger.unwrap_or(true),
-        scratch: config.scratch_directory.clone().unwrap_or_else(std::env::temp_dir),
+        scratch: match &config.scratch_directory {
+            Some(folder) => folder.join(".consign-s3s2"),
+            None => settings.state_dir.join("s3s2"),
+        },
         now: i64::try_from(now()).unwrap_or_default(),
     };
     let store = store(&config, settings).await?;
@@ -57,6 +60,7 @@ pub(super) async fn run(
         away.failed = survey.all().try_for_each(deleted).err();
     }
     report(terminal, &shared, &survey)?;
+    shared.told()?;
     natively(
         terminal,
         &[
@@ -189,5 +193,9 @@ fn report(terminal: &Terminal, shared: &Shared, survey: &Survey) -> Result<(), C
         let count = files(batch.files.len() as u64);
         lines.push(format!("Shared {count}, {}: {}", bytes(batch.bytes), batch.manifest));
     }
-    terminal.result(&json!({"batches": batches, "skipped": skipped}), &lines.join("\n"))
+    if shared.resumed {
+        lines.push("note: went on where an earlier run had stopped".to_owned());
+    }
+    let value = json!({"batches": batches, "skipped": skipped, "resumed": shared.resumed});
+    terminal.result(&value, &lines.join("\n"))
 }
