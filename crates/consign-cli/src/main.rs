@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Arguments, Command, InternalsCommand, KeysCommand, LocalCommand};
+use crate::commands::key_sources;
 use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::Terminal;
@@ -77,8 +78,14 @@ async fn run(
         Command::Show(args) => commands::show::run(&args, settings, terminal).await,
         Command::Verify(args) => commands::verify::run(&args, settings, terminal).await,
         Command::S3s2(command) => commands::s3s2::run(&command, settings, terminal).await,
-        Command::Seal(args) => commands::seal::run(&args, settings, terminal),
-        Command::Open(args) => commands::open::run(&args, settings, terminal).await,
+        Command::Seal(mut args) => {
+            let _held = key_sources::public(&mut args.recipients_file, settings).await?;
+            commands::seal::run(&args, settings, terminal)
+        }
+        Command::Open(mut args) => {
+            let _held = key_sources::private(&mut args.identity, settings).await?;
+            commands::open::run(&args, settings, terminal).await
+        }
         Command::Completions(args) => commands::completions::run(&args),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
     }

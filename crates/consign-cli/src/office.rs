@@ -7,7 +7,7 @@ use consign_cloud::Cloud;
 use consign_model::{Exchange, Lane, LaneName, PartyName};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits};
 
-use crate::commands::{files, interrupt, keys, lane_secret, openpgp_keys};
+use crate::commands::{files, interrupt, key_sources, keys, lane_secret, openpgp_keys};
 use crate::connect;
 use crate::error::CommandError;
 use crate::progress::Bar;
@@ -68,7 +68,9 @@ pub(crate) async fn open(
     progress: Arc<Bar>,
 ) -> Result<Office, CommandError> {
     let cloud = connect::connect(settings, &exchange).await?;
-    with_cloud(settings, exchange, party, cloud, progress)
+    let mut private = in_folder(settings, &exchange, &party)?;
+    key_sources::add_own(settings, &cloud, &mut private).await?;
+    with_keys(settings, exchange, party, cloud, private, progress)
 }
 
 /// Opens the office of a party with a connection that is there already.
@@ -79,10 +81,24 @@ pub(crate) fn with_cloud(
     cloud: Cloud,
     progress: Arc<Bar>,
 ) -> Result<Office, CommandError> {
-    let mut private = keys::read(&settings.keys_dir, &party)?;
-    private.lane_secrets = lane_secret::read_all(&settings.keys_dir, &exchange)?;
-    openpgp_keys::read_into(&settings.keys_dir, &party, &mut private)?;
+    let private = in_folder(settings, &exchange, &party)?;
     with_keys(settings, exchange, party, cloud, private, progress)
+}
+
+/// The party's keys in the key folder; there may be none where the settings say where they are.
+fn in_folder(
+    settings: &Settings,
+    exchange: &Exchange,
+    party: &PartyName,
+) -> Result<Keys, CommandError> {
+    let elsewhere = settings.identity.is_some() || settings.signer.is_some();
+    let mut private = match elsewhere && !keys::exist(&settings.keys_dir, party) {
+        true => Keys::default(),
+        false => keys::read(&settings.keys_dir, party)?,
+    };
+    private.lane_secrets = lane_secret::read_all(&settings.keys_dir, exchange)?;
+    openpgp_keys::read_into(&settings.keys_dir, party, &mut private)?;
+    Ok(private)
 }
 
 /// Opens the office of somebody whose keys have been read.

@@ -21,6 +21,10 @@ pub(crate) struct Settings {
     pub(crate) exchange_is_named: bool,
     pub(crate) party: Option<PartyName>,
     pub(crate) keys_dir: PathBuf,
+    /// Where the party's own key to open with is kept, if not in the key folder.
+    pub(crate) identity: Option<String>,
+    /// Where the party's own key to sign with is kept, if not in the key folder.
+    pub(crate) signer: Option<String>,
     pub(crate) state_dir: PathBuf,
     pub(crate) profile: Option<String>,
     pub(crate) endpoint: Option<String>,
@@ -40,6 +44,8 @@ struct File {
     #[serde(rename = "as")]
     party: Option<String>,
     keys: Option<PathBuf>,
+    identity: Option<String>,
+    signer: Option<String>,
     state: Option<PathBuf>,
     profile: Option<String>,
     endpoint: Option<String>,
@@ -76,6 +82,8 @@ impl Settings {
                 .transpose()
                 .map_err(|e| CommandError::usage("--as does not name a party").caused_by(e))?,
             keys_dir: path(&global.keys, "CONSIGN_KEYS", file.keys, folders.config.join("keys")),
+            identity: variable("CONSIGN_IDENTITY").or(file.identity),
+            signer: variable("CONSIGN_SIGNER").or(file.signer),
             state_dir: path(&global.state, "CONSIGN_STATE", file.state, folders.state),
             profile: global
                 .profile

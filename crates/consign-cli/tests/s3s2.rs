@@ -87,7 +87,8 @@ impl Share {
         let public = PublicKey::parse(&public, 1_800_000_000).unwrap();
         for (name, packed) in files {
             let mut sealed = Vec::new();
-            consign_seal::s3s2::seal(packed.as_slice(), &mut sealed, &public).unwrap();
+            let public = std::slice::from_ref(&public);
+            consign_seal::s3s2::seal(packed.as_slice(), &mut sealed, public).unwrap();
             self.upload(&format!("ACME/{folder}/{name}.zip.gpg"), &sealed);
         }
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
@@ -407,7 +408,11 @@ fn keys_and_configurations_are_made_and_never_replaced() {
     for (arguments, said) in [
         (&["share", "--is-gcs", "--bucket", "b"][..], "--endpoint"),
         (&["share", "--config", "keys/globex.pubkey"], "not a JSON configuration"),
-        (&["decrypt", "--ssm-private-key", "/k"], "get-parameter"),
+        (&["decrypt", "--ssm-private-key", "/k"], "--file is missing"),
+        (
+            &["share", "--directory", "keys", "--receiver-public-key", "https://k.example/a"],
+            "#FINGERPRINT",
+        ),
         (&["decrypt", "--my-private-key", "keys/globex.pubkey", "--file", "f"], "public key"),
         (&["genkey", "--keydir", ".", "--keyprefix", "../x"], "--keyprefix"),
     ] {

@@ -1,6 +1,7 @@
 //! From the raw file to the real [`Exchange`]: every judgement about an exchange is made here.
 
 mod inbox;
+mod layout;
 
 use crate::group::{self, Expanded};
 use crate::name::shown;
@@ -114,7 +115,14 @@ impl Check<'_> {
             let id = raw.id.as_ref().map(|id| self.parsed(id, KeyId::parse)).transpose();
             let id = id.map_err(|e| e.inside(&what))?;
             let not_after = raw.not_after.as_ref().map(|day| day.value);
-            let key = self.parsed(&raw.key, |text| parse(text, id.clone(), not_after));
+            let key = self.parsed(&raw.key, |text| match (raw.is_source, kind) {
+                (false, _) => parse(text, id.clone(), not_after),
+                (true, "recipient") => PublicKey::at_source(text, id.clone(), not_after),
+                (true, _) => {
+                    let message = format!("a {kind} stands in the file itself; write `key`");
+                    Err(Error::new(ErrorKind::BadValue, message))
+                }
+            });
             let key = key.map_err(|e| e.inside(&what))?;
             if keys.iter().any(|other| other.key == key.key || other.id == key.id) {
                 let message =
@@ -271,7 +279,7 @@ impl Check<'_> {
             Some(owner) => self.known_party(&what, owner, parties)?,
             None => from,
         };
-        let inside = |e: Error| e.inside(&what);
+        let layout = self.layout(&what, raw, &from.name)?;
         let default = format!("{exchange}-{name}-{}-{region}-an", owner.account);
         let remedy = match &raw.each {
             Some(_) => "shorten the exchange's, the lane's or the member's name",
@@ -280,13 +288,10 @@ impl Check<'_> {
         let (bucket, offset) = (raw.bucket.as_ref(), raw.name.offset);
         Ok(Lane {
             bucket: self.bucket(&what, bucket, &default, remedy, offset)?,
-            prefix: raw
-                .prefix
-                .as_ref()
-                .map_or(Ok(String::new()), |p| self.prefix(p))
-                .map_err(inside)?,
-            at_rest: self.choice(&what, "at_rest", raw.at_rest.as_ref(), AT_REST)?,
-            seal: self.choice(&what, "seal", raw.seal.as_ref(), SEALS)?,
+            prefix: layout.prefix,
+            at_rest: layout.at_rest,
+            seal: layout.seal,
+            layout: layout.layout,
             writer: self.choice(&what, "writer", raw.writer.as_ref(), WRITERS)?,
             expire_days: self.expire_days(&what, raw.expire_days.as_ref())?,
             write_once: raw.write_once.as_ref().is_none_or(|flag| flag.value),

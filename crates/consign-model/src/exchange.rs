@@ -1,7 +1,7 @@
 //! The declared relationship of parties: what an `exchange.toml` means once it has been checked.
 
 use crate::{
-    AccountId, BucketName, Date, Digest, Error, ExchangeName, Inbox, InboxName, LaneName,
+    AccountId, BucketName, Date, Digest, Error, ExchangeName, Inbox, InboxName, LaneName, Layout,
     PartyName, Principal, PublicKey, Region, Repository, RepositoryName, Route, RouteName,
 };
 use serde::Serialize;
@@ -90,6 +90,9 @@ pub struct Lane {
     pub at_rest: AtRest,
     /// How the sender encrypts before S3 sees anything.
     pub seal: Seal,
+    /// How its consignments lie in the bucket.
+    #[serde(skip_serializing_if = "Layout::is_default")]
+    pub layout: Layout,
     /// How the writer uploads.
     pub writer: Writer,
     /// After how many days what was sent is deleted.

@@ -20,6 +20,7 @@ mod exchange;
 mod group;
 mod id;
 mod inbox;
+mod layout;
 mod manifest;
 mod name;
 mod object_name;
@@ -41,6 +42,7 @@ pub use error::{Error, ErrorKind, Place};
 pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};
 pub use id::{ChainId, ConsignmentId};
 pub use inbox::{Inbox, Repository};
+pub use layout::Layout;
 pub use manifest::{
     Addressee, CustomerKeyOrigin, FORMAT, Limits, Manifest, ManifestFile, ManifestObject,
     PACK_CONTENT_BYTES_MAX, PACK_ENTRIES_MAX, SSE_C_DERIVATION,

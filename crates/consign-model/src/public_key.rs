@@ -18,6 +18,9 @@ pub struct PublicKey {
     pub id: KeyId,
     /// The last day on which it is used, if it has one.
     pub not_after: Option<Date>,
+    /// Where its owner keeps it, for a key whose fingerprint alone stands in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What a recipient begins with that is an OpenPGP certificate.
@@ -60,6 +63,44 @@ impl PublicKey {
             return Err(bad("its checksum is wrong, so a character is mistyped"));
         }
         Ok(PublicKey::new(text.to_owned(), id, not_after))
+    }
+
+    /// An OpenPGP certificate that lies elsewhere, with its fingerprint: `https://HOST/PATH#FINGERPRINT`,
+    /// `ssm:NAME#FINGERPRINT`, `secretsmanager:NAME#FINGERPRINT`, or a file `PATH#FINGERPRINT`. Whoever
+    /// holds that place can withhold the key, and not exchange it.
+    pub fn at_source(
+        text: &str,
+        id: Option<KeyId>,
+        not_after: Option<Date>,
+    ) -> Result<PublicKey, Error> {
+        let bad = |reason: &str| {
+            let message = format!("{} is not a source of a key: {reason}", shown(text));
+            Err(Error::new(ErrorKind::BadValue, message))
+        };
+        let Some((place, fingerprint)) = text.rsplit_once('#') else {
+            return bad(
+                "it ends in no fingerprint, so whoever holds that place could exchange the key; ask \
+                 the owner for the fingerprint by another way, and append #FINGERPRINT",
+            );
+        };
+        let fingerprint = fingerprint.to_ascii_uppercase();
+        let whole = matches!(fingerprint.len(), 40 | 64);
+        if !whole || !fingerprint.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return bad("after `#` stands a fingerprint of 40 or 64 hexadecimal digits");
+        }
+        if place.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return bad("it has spaces");
+        }
+        let name = ["ssm:", "secretsmanager:", "https://"];
+        let name = name.iter().find_map(|kind| place.strip_prefix(kind)).unwrap_or(place);
+        if name.is_empty() {
+            return bad("it names nothing");
+        }
+        if place.starts_with("http:") {
+            return bad("the way there is not encrypted; use https://");
+        }
+        let key = PublicKey::new(format!("{OPENPGP}{fingerprint}"), id, not_after);
+        Ok(PublicKey { source: Some(format!("{place}#{fingerprint}")), ..key })
     }
 
     /// A key that checks what its owner signs: an OpenSSH Ed25519 public key.
@@ -111,7 +152,7 @@ impl PublicKey {
             let text = format!("b3:{}", digest.get(..16).unwrap_or(&digest));
             KeyId::parse(&text).expect("b3: and hexadecimal digits are an id")
         });
-        PublicKey { key, id, not_after }
+        PublicKey { key, id, not_after, source: None }
     }
 }
 

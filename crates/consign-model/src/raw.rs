@@ -54,6 +54,8 @@ pub(crate) struct RawGroup {
 /// An entry of `recipients` or `signers`: a text or a table.
 pub(crate) struct RawKey {
     pub(crate) key: At<String>,
+    /// Whether `key` says where the key is, and not what it is.
+    pub(crate) is_source: bool,
     pub(crate) id: Option<At<String>>,
     pub(crate) not_after: Option<At<Date>>,
 }
@@ -70,6 +72,7 @@ pub(crate) struct RawLane {
     pub(crate) prefix: Option<At<String>>,
     pub(crate) at_rest: Option<At<String>>,
     pub(crate) seal: Option<At<String>>,
+    pub(crate) layout: Option<At<String>>,
     pub(crate) writer: Option<At<String>>,
     pub(crate) expire_days: Option<At<i64>>,
     pub(crate) write_once: Option<At<bool>>,
@@ -194,6 +197,7 @@ fn read_lane(name: At<String>, table: &Table) -> Result<RawLane, Error> {
         "prefix",
         "at_rest",
         "seal",
+        "layout",
         "writer",
         "expire_days",
         "write_once",
@@ -218,6 +222,7 @@ fn read_lane(name: At<String>, table: &Table) -> Result<RawLane, Error> {
         prefix: table.optional("prefix", Table::string)?,
         at_rest: table.optional("at_rest", Table::string)?,
         seal: table.optional("seal", Table::string)?,
+        layout: table.optional("layout", Table::string)?,
         writer: table.optional("writer", Table::string)?,
         expire_days: table.optional("expire_days", Table::integer)?,
         write_once: table.optional("write_once", Table::boolean)?,
@@ -367,13 +372,21 @@ impl<'a, 'i> Table<'a, 'i> {
         let offset = item.span().start;
         let Some(entries) = item.get_ref().as_table() else {
             let key = At { value: self.string(field, item)?, offset };
-            return Ok(RawKey { key, id: None, not_after: None });
+            return Ok(RawKey { key, is_source: false, id: None, not_after: None });
         };
         let what = format!("a key of `{field}` in {}", self.what);
         let table = Table::new(self.source, what, offset, entries);
-        table.knows(&["key", "id", "not_after"])?;
+        table.knows(&["key", "source", "id", "not_after"])?;
+        let source = table.optional("source", Table::string)?;
+        if let (Some(source), true) = (&source, entries.contains_key("key")) {
+            let what = &table.what;
+            let message = format!("{what} has both `key` and `source`; drop one of them");
+            return Err(self.source.error(ErrorKind::Conflict, source.offset, message));
+        }
+        let is_source = source.is_some();
         Ok(RawKey {
-            key: table.required("key", Table::string)?,
+            key: source.map_or_else(|| table.required("key", Table::string), Ok)?,
+            is_source,
             id: table.optional("id", Table::string)?,
             not_after: table.optional("not_after", Table::date)?,
         })

@@ -75,6 +75,7 @@ owner = "{a}"
 # What follows may be left out; these are the defaults.
 # at_rest = "sse-kms"     # how S3 encrypts: sse-kms, dsse-kms, sse-s3, sse-c
 # seal = "age"            # how the sender encrypts: age, openpgp, s3ec, none
+# layout = "consign"      # s3s2: as shares that s3s2 reads and writes, sealed with OpenPGP
 # writer = "multipart"    # encrypt-only: single requests, the writer has no kms:Decrypt
 # expire_days = 30        # when what was sent is deleted
 # write_once = true       # a delivered object cannot be overwritten
@@ -157,6 +158,7 @@ to = ["{hub}"]
 # owner = "{hub}"
 # at_rest = "sse-kms"     # how S3 encrypts: sse-kms, dsse-kms, sse-s3, sse-c
 # seal = "age"            # how the sender encrypts: age, openpgp, s3ec, none
+# layout = "consign"      # s3s2: as shares that s3s2 reads and writes, sealed with OpenPGP
 # writer = "multipart"    # encrypt-only: single requests, the writer has no kms:Decrypt
 # expire_days = 30        # when what was sent is deleted
 # write_once = true       # a delivered object cannot be overwritten

@@ -24,8 +24,10 @@ pub struct Collect {
     pub file: String,
     /// The organisation that shared it.
     pub organization: Option<String>,
-    /// The folder to collect into: files go into `decrypted` in it.
+    /// The folder to collect into.
     pub into: PathBuf,
+    /// The folder in it that the files go into; none for `decrypted`, as s3s2 does it.
+    pub own_folder: Option<String>,
     /// The receiver's private keys.
     pub keys: Arc<Vec<SecretKey>>,
     /// Which files of the share.
@@ -73,7 +75,8 @@ pub struct CollectedFile {
 ///
 /// # Errors
 /// Everything of [`ErrorKind`]. Unless the disk fails in the very last step, no file has its final name
-/// then, and nothing is left in the folder.
+/// then, and nothing is left in the folder. What a killed process leaves is hidden (`.consign-….partial`),
+/// and with a folder of its own the next run removes it.
 pub async fn collect(store: &Store, options: &Collect) -> std::result::Result<Collected, Error> {
     let file = options.file.trim_start_matches('/');
     let key = match &options.organization {
@@ -84,7 +87,7 @@ pub async fn collect(store: &Store, options: &Collect) -> std::result::Result<Co
         true => whole_share(store, options, &key).await?,
         false => single_file(&key)?,
     };
-    let landing = Arc::new(Landing::new(&options.into)?);
+    let landing = Arc::new(Landing::new(&options.into, options.own_folder.as_deref())?);
     let files = fetch_all(store, options, &plan, &landing).await?;
     let names = files.iter().map(|file| (file.name.clone(), file.sha256)).collect::<Vec<_>>();
     let folder =
@@ -217,21 +220,15 @@ impl Errand {
         self.allowance.add(bytes);
         tokio::task::spawn_blocking(move || {
             let name = self.file.name.clone();
-            self.open(sealed).map_err(|error| error.during(format_args!("`{name}` was refused")))
+            self.open(&sealed).map_err(|error| error.during(format_args!("`{name}` was refused")))
         })
         .await
         .map_err(join)?
     }
 
-    fn open(self, mut sealed: std::fs::File) -> Result<CollectedFile> {
-        use std::io::Seek as _;
-        sealed.rewind().map_err(|error| {
-            Error::new(ErrorKind::Destination, "a spool is lost").because(error)
-        })?;
-        let mut spool = self.landing.spool()?;
+    fn open(self, sealed: &std::fs::File) -> Result<CollectedFile> {
         let mut content = self.landing.create(&self.file.name)?;
-        let (opened, contents) =
-            envelope::open(sealed, &mut spool, &self.keys, &self.allowance, &mut content)?;
+        let (opened, contents) = envelope::open(sealed, &self.keys, &self.allowance, &mut content)?;
         let wrong = |text: String| Err(Error::new(ErrorKind::Content, text));
         if !is_of(&contents.entry, &self.file.name, |name| self.named.contains(name)) {
             return wrong(format!("what lies under its key is another file, `{}`", contents.entry));

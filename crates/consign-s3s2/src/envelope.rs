@@ -1,14 +1,15 @@
 //! One file into its envelope and out of it: zip, gzip, OpenPGP, armor.
 //!
-//! Blocking, and in memory that does not grow with the file. Sealing needs no plaintext on disk but the
-//! file itself. Opening does, because the message authenticates at its end: the spool is the caller's,
-//! in a folder of its own.
+//! Blocking, and in memory that does not grow with the file. The message authenticates at its end, so it
+//! is opened twice: once to see that it is authentic, keeping nothing, and then to be unpacked. Sealed
+//! bytes are all that waits on a disk.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use consign_model::RelativePath;
 use consign_seal::s3s2::{self, Opened, PublicKey, SecretKey};
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -44,6 +45,11 @@ impl Allowance {
         let _before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
+    /// So much in all, however large what was fetched is.
+    fn exactly(bytes: u64) -> Allowance {
+        Allowance { factor: 0, left: AtomicU64::new(bytes) }
+    }
+
     fn spend(&self, bytes: usize) -> io::Result<()> {
         let spend = |left: u64| left.checked_sub(bytes as u64);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
@@ -66,27 +72,32 @@ pub struct Contents {
     pub executable: bool,
 }
 
-/// Seals `source` into `sealed`, which is at its end afterwards; gives the size of the source.
-pub(crate) fn seal(
-    source: &mut File,
-    entry: &str,
+/// Seals `content`, the file of this name in a share, for these keys; gives how much there was of it.
+/// What was written before an error is of no use.
+///
+/// # Errors
+/// [`ErrorKind::Source`] when the content cannot be read, [`ErrorKind::Destination`] when `sealed`
+/// cannot be written.
+pub fn seal_file(
+    content: &mut (impl Read + Send),
+    name: &RelativePath,
     executable: bool,
-    key: &PublicKey,
-    sealed: &File,
-) -> Result<u64> {
-    let (reader, writer) = io::pipe().map_err(|error| {
-        Error::new(ErrorKind::Source, "there is no pipe to be had").because(error)
-    })?;
+    keys: &[PublicKey],
+    sealed: impl Write,
+) -> std::result::Result<u64, Error> {
+    let (reader, writer) = io::pipe().map_err(no_pipe)?;
+    // The name as s3s2 makes it: the source's path without the folder, and so with a slash before it.
+    let entry = format!("/{name}");
     std::thread::scope(|scope| {
         let packer = scope.spawn(move || {
             let out = BufWriter::with_capacity(COPY_BYTES, writer);
             // The archive is compressed already; gzip is here because s3s2 expects it.
             let mut gzip = GzEncoder::new(out, Compression::fast());
-            let bytes = zip::write(&mut gzip, entry, executable, source)?;
+            let bytes = zip::write(&mut gzip, &entry, executable, content)?;
             gzip.finish()?.flush()?;
             Ok(bytes)
         });
-        let sealing = s3s2::seal(reader, BufWriter::with_capacity(COPY_BYTES, sealed), key);
+        let sealing = s3s2::seal(reader, BufWriter::with_capacity(COPY_BYTES, sealed), keys);
         let packed: io::Result<u64> =
             packer.join().unwrap_or_else(|_| Err(io::Error::other("packing the file ended badly")));
         // Our own trouble with the pipe's other end explains the packer's.
@@ -97,22 +108,56 @@ pub(crate) fn seal(
     })
 }
 
-/// Opens `sealed` by way of `spool` and gives the file's content to `content`. On an error what lies in
-/// either must be looked at by nobody.
+/// Opens a sealed file whose content is known to have so many bytes, and gives it to `content`. What was
+/// given is authentic; that it is whole is known when this returns.
+///
+/// # Errors
+/// Those of [`unpack`], [`ErrorKind::NotForUs`] when no key opens it, [`ErrorKind::Damaged`] when it was
+/// changed or cut short: then nothing was given.
+pub fn open_file(
+    sealed: &File,
+    keys: &[SecretKey],
+    content_bytes: u64,
+    content: &mut dyn Write,
+) -> std::result::Result<Contents, Error> {
+    // The message, the archive in it and the content, none of them much larger than the last.
+    let allowance = Allowance::exactly(content_bytes.saturating_mul(4).saturating_add(1 << 20));
+    open(sealed, keys, &allowance, content).map(|(_, contents)| contents)
+}
+
+/// Opens `sealed`, from its start, and gives the file's content to `content`. What was given is
+/// authentic; that it is whole is known when this returns.
 pub(crate) fn open(
-    sealed: File,
-    spool: &mut File,
+    sealed: &File,
     keys: &[SecretKey],
     allowance: &Allowance,
     content: &mut dyn Write,
 ) -> Result<(Opened, Contents)> {
-    let mut bounded = Bounded { inner: &mut *spool, allowance };
-    let sealed = BufReader::with_capacity(COPY_BYTES, sealed);
-    let opened = s3s2::open(sealed, &mut bounded, keys).map_err(of_seal)?;
-    spool.rewind().map_err(of_io)?;
-    let spool = BufReader::with_capacity(COPY_BYTES, spool);
-    let contents = unpack_within(spool, content, allowance)?;
-    Ok((opened, contents))
+    let from_start = || {
+        let mut sealed = sealed;
+        sealed.rewind().map_err(of_io)?;
+        Ok::<_, Error>(BufReader::with_capacity(COPY_BYTES, sealed))
+    };
+    let mut nowhere = io::sink();
+    let mut bounded = Bounded { inner: &mut nowhere, allowance };
+    let opened = s3s2::open(from_start()?, &mut bounded, keys).map_err(of_seal)?;
+    let sealed = from_start()?;
+    let (reader, writer) = io::pipe().map_err(no_pipe)?;
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(move || {
+            let mut out = BufWriter::with_capacity(COPY_BYTES, writer);
+            s3s2::open(sealed, &mut out, keys).map_err(of_seal)?;
+            out.flush().map_err(of_io)
+        });
+        let packed = BufReader::with_capacity(COPY_BYTES, reader);
+        let contents = unpack_within(packed, content, allowance);
+        let again = opener.join().unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Bug, "opening the file a second time ended badly"))
+        });
+        // What was wrong with the content explains why nobody took the rest of the message.
+        let contents = contents?;
+        again.map(|()| (opened, contents))
+    })
 }
 
 /// Takes the gzip and the zip off what a message held, and gives the file's content to `content`. What
@@ -201,6 +246,10 @@ impl<W: Write> Write for Hashed<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
+}
+
+fn no_pipe(error: io::Error) -> Error {
+    Error::new(ErrorKind::Source, "there is no pipe to be had").because(error)
 }
 
 fn of_seal(error: consign_seal::Error) -> Error {

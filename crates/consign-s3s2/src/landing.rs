@@ -1,11 +1,13 @@
 //! Where a share is collected: in a folder of its own, then under final names.
 //!
 //! ```text
-//! INTO/.consign-s3s2-….partial/    sealed files, spools and content, ours alone (0700)
+//! INTO/.consign-s3s2-….partial/    sealed files and content, ours alone (0700)
 //! INTO/decrypted/NAME              where s3s2 puts its files
+//! INTO/.consign-FOLDER.partial/    the same for a share with a folder of its own
+//! INTO/FOLDER/NAME
 //! ```
 //!
-//! A file gets its final name when every file of the share is complete. If `decrypted` is not there yet
+//! A file gets its final name when every file of the share is complete. If the folder is not there yet
 //! it appears by one rename; else the files are moved into it one by one, and nothing that is there
 //! already is replaced. The partial folder goes away with the value, whatever happened.
 
@@ -30,25 +32,34 @@ const CONTENT: &str = "content";
 #[derive(Debug)]
 pub(crate) struct Landing {
     into: PathBuf,
+    folder: String,
     partial: TempDir,
 }
 
 impl Landing {
-    /// Makes the folder, if it is not there, and the partial folder in it.
-    pub(crate) fn new(into: &Path) -> Result<Landing> {
+    /// Makes the folder, if it is not there, and the partial folder in it. With a folder of its own for
+    /// the share, what an earlier run left of it is removed: the caller sees to it that there is one at a
+    /// time.
+    pub(crate) fn new(into: &Path, own: Option<&str>) -> Result<Landing> {
         let failed = |error| {
             let text = format!("cannot collect into {}", into.display());
             Error::new(ErrorKind::Destination, text).because(error)
         };
         std::fs::create_dir_all(into).map_err(failed)?;
-        let partial = tempfile::Builder::new()
-            .prefix(".consign-s3s2-")
-            .suffix(".partial")
+        let mut name = tempfile::Builder::new();
+        let beginning = format!(".consign-{}", own.unwrap_or("s3s2-"));
+        name.prefix(&beginning).suffix(".partial");
+        if own.is_some() {
+            name.rand_bytes(0);
+            // An error means that there is none, or shows when the folder is made.
+            let _ = std::fs::remove_dir_all(into.join(format!("{beginning}.partial")));
+        }
+        let partial = name
             .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir_in(into)
             .map_err(failed)?;
         std::fs::create_dir(partial.path().join(CONTENT)).map_err(failed)?;
-        Ok(Landing { into: into.to_owned(), partial })
+        Ok(Landing { into: into.to_owned(), folder: own.unwrap_or(FINAL).to_owned(), partial })
     }
 
     /// A nameless file in the partial folder, to read and write.
@@ -74,7 +85,8 @@ impl Landing {
     /// Before the first file was moved, when another file has one of the names. In the middle, when the
     /// disk fails: then some files have their names, all of them complete, and a second run moves the rest.
     pub(crate) fn commit(&self, names: &[(RelativePath, [u8; 32])]) -> Result<PathBuf> {
-        let target = self.into.join(FINAL);
+        let name = self.folder.as_str();
+        let target = self.into.join(name);
         let failed = |error: Errno| cannot(&target, error.into());
         let content = self.partial.path().join(CONTENT);
         // One call for everything: a sync of each file costs a disk's turn per small file.
@@ -84,11 +96,11 @@ impl Landing {
             .map_err(|error| cannot(&content, error))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let into = rustix::fs::openat(CWD, &self.into, flags, Mode::empty()).map_err(failed)?;
-        match rustix::fs::renameat_with(CWD, &content, &into, FINAL, RenameFlags::NOREPLACE) {
+        match rustix::fs::renameat_with(CWD, &content, &into, name, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             // It is there already, or the file system cannot promise not to replace it.
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                let there = enter(&into, FINAL, &target)?;
+                let there = enter(&into, name, &target)?;
                 self.merge(&content, &there, &target, names)?;
             }
             Err(error) => return Err(failed(error)),
@@ -201,7 +213,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn land(into: &Path, files: &[(&str, &str)]) -> Result<PathBuf> {
-        let landing = Landing::new(into)?;
+        let landing = Landing::new(into, None)?;
         let names = files.iter().map(|(name, content)| {
             let name = RelativePath::parse(name).unwrap();
             landing.create(&name).unwrap().write_all(content.as_bytes()).unwrap();

@@ -16,7 +16,8 @@
 //! sealed files cannot be exchanged unseen. `docs/s3s2.md` compares the two programs.
 //!
 //! Deciding is in `manifest.rs`, `zip.rs`, `wildcard.rs` and `config.rs`, which are pure; doing is in
-//! `share.rs` and `collect.rs`. Keys and messages are `consign_seal::s3s2`.
+//! `share.rs` and `collect.rs`. For lanes laid out as shares, `consign` calls [`seal_file`], [`open_file`]
+//! and [`Manifest::text`] instead of [`share`], and [`collect`] for what others wrote. Keys and messages are `consign_seal::s3s2`.
 
 #![cfg_attr(
     not(feature = "cloud"),
@@ -29,6 +30,8 @@ mod config;
 mod envelope;
 mod error;
 mod landing;
+#[cfg(feature = "cloud")]
+mod ledger;
 mod manifest;
 mod names;
 #[cfg(feature = "cloud")]
@@ -42,10 +45,10 @@ mod zip;
 #[cfg(feature = "cloud")]
 pub use collect::{Collect, Collected, CollectedFile, collect};
 pub use config::Config;
-pub use envelope::{Contents, EXPANSION_MAX, unpack};
+pub use envelope::{Contents, EXPANSION_MAX, open_file, seal_file, unpack};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Manifest, ManifestFile};
-pub use names::{MANIFEST, Place, TRIGGER};
+pub use names::{MANIFEST, Place, SEALED, TRIGGER};
 #[cfg(feature = "cloud")]
 pub use share::{Batch, Share, Shared, share};
 #[cfg(feature = "cloud")]

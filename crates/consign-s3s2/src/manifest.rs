@@ -101,6 +101,37 @@ impl Manifest {
     pub fn files(&self) -> &[ManifestFile] {
         &self.files
     }
+
+    /// The text of a manifest as s3s2 writes it, but for who ran the program, which nobody reads and
+    /// nobody needs to know. `timestamp` is RFC 3339.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] when it cannot be written.
+    pub fn text(
+        place: &Place,
+        timestamp: &str,
+        files: &[&RelativePath],
+    ) -> std::result::Result<Vec<u8>, Error> {
+        let file = |name: &&RelativePath| RawFile {
+            name: name.to_string(),
+            size: None,
+            modified: None,
+            hash: None,
+        };
+        let raw = Raw {
+            name: MANIFEST.to_owned(),
+            timestamp: timestamp.to_owned(),
+            organization: place.organization.clone(),
+            username: String::new(),
+            user: String::new(),
+            sudo_user: String::new(),
+            folder: place.folder.clone(),
+            files: Some(files.iter().map(file).collect()),
+        };
+        let bug =
+            |error| Error::new(ErrorKind::Bug, "the manifest cannot be written").because(error);
+        serde_json::to_vec_pretty(&raw).map_err(bug)
+    }
 }
 
 impl RawFile {
@@ -139,29 +170,6 @@ fn apart(files: &[ManifestFile]) -> Result<()> {
     Ok(())
 }
 
-/// The text of a manifest as s3s2 writes it, but for who ran the program, which nobody reads and nobody
-/// needs to know.
-pub(crate) fn text(place: &Place, timestamp: &str, files: &[&RelativePath]) -> Result<Vec<u8>> {
-    let file = |name: &&RelativePath| RawFile {
-        name: name.to_string(),
-        size: None,
-        modified: None,
-        hash: None,
-    };
-    let raw = Raw {
-        name: MANIFEST.to_owned(),
-        timestamp: timestamp.to_owned(),
-        organization: place.organization.clone(),
-        username: String::new(),
-        user: String::new(),
-        sudo_user: String::new(),
-        folder: place.folder.clone(),
-        files: Some(files.iter().map(file).collect()),
-    };
-    let bug = |error| Error::new(ErrorKind::Bug, "the manifest cannot be written").because(error);
-    serde_json::to_vec_pretty(&raw).map_err(bug)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +178,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let place = Place::new("acme", "clinical_s3s2_20260131120000_0").unwrap();
         let name = RelativePath::parse("a/ü.csv").unwrap();
-        let text = text(&place, "2026-01-31T12:00:00Z", &[&name]).unwrap();
+        let text = Manifest::text(&place, "2026-01-31T12:00:00Z", &[&name]).unwrap();
         let manifest = Manifest::parse(&text).unwrap();
         assert_eq!(manifest.place, place);
         assert_eq!(manifest.files(), [ManifestFile { name, bytes: None, sha256: None }]);

@@ -9,7 +9,7 @@ pub const MANIFEST: &str = "s3s2_manifest.json";
 /// The name of the empty object that says: the share is complete.
 pub const TRIGGER: &str = "._lambda_trigger";
 /// What a shared file's name ends with.
-pub(crate) const SEALED: &str = ".zip.gpg";
+pub const SEALED: &str = ".zip.gpg";
 
 /// The folder of one share in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]

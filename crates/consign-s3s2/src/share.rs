@@ -3,7 +3,9 @@
 //! The order is s3s2's: metadata files, then all others several at a time, then the manifest, then the
 //! trigger. One thing is different: s3s2 writes the manifest anew after every chunk of files; here it is
 //! written once, when everything that it names is there, so that a share is complete or has no manifest.
+//! Interrupted, the same call goes on where it stopped (`ledger.rs`).
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use tokio::task::JoinSet;
 
 use crate::envelope;
 use crate::error::{Error, ErrorKind, Result, join};
-use crate::manifest;
+use crate::ledger::{Ledger, Standing};
+use crate::manifest::Manifest;
 use crate::names::{MANIFEST, Place, TRIGGER};
 use crate::store::Store;
 use crate::survey::{Found, Survey};
@@ -37,17 +40,32 @@ pub struct Share {
     pub batch_files: usize,
     /// Whether each batch ends with the trigger.
     pub trigger: bool,
-    /// Where sealed files wait to be sent. Nothing unsealed is written there.
+    /// Where sealed files wait to be sent, and where it is remembered what was, so that an interrupted
+    /// share goes on. Nothing unsealed is written there but names, which the manifest tells anyway.
     pub scratch: PathBuf,
     /// When, in seconds since 1970: part of the folder's name.
     pub now: i64,
 }
 
 /// What was shared.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Shared {
     /// Its batches, complete, in order.
     pub batches: Vec<Batch>,
+    /// Whether an earlier run had begun it.
+    pub resumed: bool,
+    ledger: Arc<Ledger>,
+}
+
+impl Shared {
+    /// Whoever asked for the share knows of it: from now on the same files are another share. Until then the
+    /// same call answers with this one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Destination`] when that cannot be noted.
+    pub fn told(&self) -> std::result::Result<(), Error> {
+        self.ledger.forget()
+    }
 }
 
 /// A folder of a share.
@@ -67,15 +85,16 @@ pub struct Batch {
 /// put away.
 ///
 /// # Errors
-/// Everything of [`ErrorKind`]. A batch that fails leaves sealed files without a manifest behind; earlier
-/// batches stay.
+/// Everything of [`ErrorKind`]. A batch that fails leaves sealed files without a manifest behind, with which
+/// the same call goes on; earlier batches stay.
 pub async fn share(
     store: &Store,
     options: &Share,
     survey: &Survey,
     mut done: impl FnMut(&Batch),
 ) -> std::result::Result<Shared, Error> {
-    let stamp = moment(options.now)?;
+    let ledger = Arc::new(Ledger::open(store, options, survey).await?);
+    let stamp = moment(ledger.begun())?;
     let mut batches = Vec::new();
     // A share of metadata files alone is one batch too.
     let mut chunks = survey.files.chunks(options.batch_files.max(1)).peekable();
@@ -85,67 +104,103 @@ pub async fn share(
     for (number, files) in all.into_iter().enumerate() {
         let folder = format!("{}_s3s2_{}_{number}", options.prefix, stamp.folder);
         let place = Place::new(&options.organization, &folder)?;
-        let batch = one_batch(store, options, &stamp, place, &survey.metadata, files).await?;
+        let errand = Errand { store, options, ledger: &ledger, place: &place, number };
+        let batch = errand.batch(&stamp, &survey.metadata, files).await;
+        let batch = batch.inspect_err(|error| ledger.forget_if_taken(error))?;
         done(&batch);
         batches.push(batch);
     }
-    Ok(Shared { batches })
+    let resumed = ledger.is_resumed();
+    Ok(Shared { batches, resumed, ledger })
 }
 
-async fn one_batch(
-    store: &Store,
-    options: &Share,
-    stamp: &Stamp,
-    place: Place,
-    metadata: &[Found],
-    files: &[Found],
-) -> Result<Batch> {
-    if store.has(&place.key(MANIFEST)).await == Some(true) {
-        let text = format!("there is a share in {} already", place.folder);
-        return Err(Error::new(ErrorKind::Configuration, text).hinting("try again in a second"));
-    }
-    let mut bytes = 0;
-    for group in [metadata, files] {
-        bytes += put_all(store, options, &place, group).await?;
-    }
-    let files: Vec<Found> = metadata.iter().chain(files).cloned().collect();
-    let names: Vec<&RelativePath> = files.iter().map(|found| &found.name).collect();
-    let text = manifest::text(&place, &stamp.written, &names)?;
-    store.put(&place.key(MANIFEST), text).await?;
-    if options.trigger {
-        store.put(&place.key(TRIGGER), Vec::new()).await?;
-    }
-    let manifest = format!("{}/{MANIFEST}", place.folder);
-    Ok(Batch { place, manifest, files, bytes })
+/// One batch, on its way.
+struct Errand<'a> {
+    store: &'a Store,
+    options: &'a Share,
+    ledger: &'a Arc<Ledger>,
+    place: &'a Place,
+    number: usize,
 }
 
-/// Puts a group of files, several at a time; gives their size. When one fails the others are stopped.
-async fn put_all(store: &Store, options: &Share, place: &Place, group: &[Found]) -> Result<u64> {
-    let options = Arc::new(options.clone());
-    let mut waiting = group.iter().cloned();
-    let mut tasks = JoinSet::new();
-    let mut bytes = 0;
-    loop {
-        while tasks.len() < options.parallelism.max(1)
-            && let Some(found) = waiting.next()
-        {
-            tasks.spawn(put_one(store.clone(), Arc::clone(&options), place.clone(), found));
+impl Errand<'_> {
+    async fn batch(&self, stamp: &Stamp, metadata: &[Found], files: &[Found]) -> Result<Batch> {
+        let (place, number) = (self.place, self.number);
+        let in_the_way =
+            !self.ledger.is_resumed() && self.store.has(&place.key(MANIFEST)).await == Some(true);
+        if in_the_way {
+            let text = format!("there is a share in {} already", place.folder);
+            return Err(Error::new(ErrorKind::Configuration, text).hinting("try again in a second"));
         }
-        match tasks.join_next().await {
-            Some(Ok(Ok(put))) => bytes += put,
-            Some(failed) => return Err(stopped(store, tasks, failed).await),
-            None => return Ok(bytes),
+        let mut bytes = 0;
+        for (group, kind) in [(metadata, "first"), (files, "file")] {
+            bytes += self.put_all(kind, group).await?;
         }
+        let files: Vec<Found> = metadata.iter().chain(files).cloned().collect();
+        let names: Vec<&RelativePath> = files.iter().map(|found| &found.name).collect();
+        let text = Manifest::text(place, &stamp.written, &names)?;
+        self.put_small(&format!("{number}-manifest"), MANIFEST, &text).await?;
+        if self.options.trigger {
+            self.put_small(&format!("{number}-trigger"), TRIGGER, &[]).await?;
+        }
+        let manifest = format!("{}/{MANIFEST}", place.folder);
+        Ok(Batch { place: place.clone(), manifest, files, bytes })
+    }
+
+    /// Puts a group of files, several at a time; gives their size. When one fails the others are stopped.
+    async fn put_all(&self, kind: &str, group: &[Found]) -> Result<u64> {
+        let key = Arc::new(self.options.key.clone());
+        let mut waiting = group.iter().cloned().enumerate();
+        let mut tasks = JoinSet::new();
+        let mut bytes = 0;
+        loop {
+            while tasks.len() < self.options.parallelism.max(1)
+                && let Some((index, found)) = waiting.next()
+            {
+                let parcel = Parcel {
+                    store: self.store.clone(),
+                    ledger: Arc::clone(self.ledger),
+                    key: Arc::clone(&key),
+                    object: format!("{}-{kind}-{index}", self.number),
+                    at: self.place.file_key(&found.name),
+                };
+                tasks.spawn(parcel.file(found));
+            }
+            match tasks.join_next().await {
+                Some(Ok(Ok(put))) => bytes += put,
+                Some(failed) => return Err(stopped(self.store, tasks, failed).await),
+                None => return Ok(bytes),
+            }
+        }
+    }
+
+    async fn put_small(&self, object: &str, name: &str, content: &[u8]) -> Result<()> {
+        let standing = self.ledger.standing(object);
+        if matches!(standing, Some(Standing::Put { .. })) {
+            return Ok(());
+        }
+        if standing.is_none() {
+            let written = self.ledger.spool(object).and_then(|mut file| {
+                let written = file.write_all(content).and_then(|()| file.sync_all());
+                written.map_err(|error| lost(object).because(error))
+            });
+            written?;
+            self.ledger.note(object, Standing::Sealed { bytes: content.len() as u64 })?;
+        }
+        let mut journal = self.ledger.journal(object)?;
+        let file = self.ledger.sealed(object)?;
+        self.store.upload(&self.place.key(name), file, &mut journal).await?;
+        self.ledger.note(object, Standing::Put { bytes: content.len() as u64 })
     }
 }
 
-/// Stops the others and waits for them: an upload in parts that is merely dropped stays in the bucket.
+/// Stops the others where the same call can go on later, and waits for them.
 async fn stopped(
     store: &Store,
     mut tasks: JoinSet<Result<u64>>,
     failed: std::result::Result<Result<u64>, tokio::task::JoinError>,
 ) -> Error {
-    store.cancel.cancel(Cancelled::Abort);
+    store.cancel.cancel(Cancelled::Keep);
     while tasks.join_next().await.is_some() {}
     match failed {
         Ok(Err(error)) => error,
@@ -154,26 +209,52 @@ async fn stopped(
     }
 }
 
-async fn put_one(store: Store, options: Arc<Share>, place: Place, found: Found) -> Result<u64> {
-    let key = place.file_key(&found.name);
-    let shown = found.source.display().to_string();
-    let sealing = tokio::task::spawn_blocking(move || {
-        let mut source = found.open()?;
-        let spool = tempfile::tempfile_in(&options.scratch).map_err(|error| {
-            let text = format!("cannot write into {}", options.scratch.display());
-            Error::new(ErrorKind::Destination, text).because(error)
-        })?;
-        // The name as s3s2 makes it: the source's path without the folder, and so with a slash before it.
-        let entry = format!("/{}", found.name);
-        let bytes = envelope::seal(&mut source, &entry, found.executable, &options.key, &spool)?;
-        Ok::<_, Error>((spool, bytes))
-    });
-    let (spool, bytes) = sealing
-        .await
-        .map_err(join)?
-        .map_err(|error| error.during(format_args!("cannot seal {shown}")))?;
-    store.upload(&key, spool).await?;
-    Ok(bytes)
+/// One file, from the folder to the bucket.
+struct Parcel {
+    store: Store,
+    ledger: Arc<Ledger>,
+    key: Arc<PublicKey>,
+    /// What the ledger calls it.
+    object: String,
+    /// Its key in the bucket.
+    at: String,
+}
+
+impl Parcel {
+    async fn file(self, found: Found) -> Result<u64> {
+        let bytes = match self.ledger.standing(&self.object) {
+            Some(Standing::Put { bytes }) => return Ok(bytes),
+            Some(Standing::Sealed { bytes }) => bytes,
+            None => self.seal(found).await?,
+        };
+        let mut journal = self.ledger.journal(&self.object)?;
+        let sealed = self.ledger.sealed(&self.object)?;
+        self.store.upload(&self.at, sealed, &mut journal).await?;
+        self.ledger.note(&self.object, Standing::Put { bytes })?;
+        Ok(bytes)
+    }
+
+    async fn seal(&self, found: Found) -> Result<u64> {
+        let shown = found.source.display().to_string();
+        let (ledger, key) = (Arc::clone(&self.ledger), Arc::clone(&self.key));
+        let object = self.object.clone();
+        let sealing = tokio::task::spawn_blocking(move || {
+            let mut source = found.open()?;
+            let spool = ledger.spool(&object)?;
+            let keys = std::slice::from_ref(key.as_ref());
+            let bytes =
+                envelope::seal_file(&mut source, &found.name, found.executable, keys, &spool)?;
+            spool.sync_all().map_err(|error| lost(&object).because(error))?;
+            ledger.note(&object, Standing::Sealed { bytes })?;
+            Ok::<_, Error>(bytes)
+        });
+        let sealed = sealing.await.map_err(join)?;
+        sealed.map_err(|error| error.during(format_args!("cannot seal {shown}")))
+    }
+}
+
+fn lost(object: &str) -> Error {
+    Error::new(ErrorKind::Destination, format!("cannot write the sealed object {object}"))
 }
 
 /// A moment, as the folder's name and the manifest write it.

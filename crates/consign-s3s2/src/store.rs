@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use consign_cloud::S3;
-use consign_cloud::s3::{Encryption, GetObject, PutObject};
+use consign_cloud::s3::{Encryption, GetObject};
 use consign_transfer::{
     Backoff, Buffer, Cancel, Crc64, DownloadJournal, Engine, Object, Part, PartLayout, PartSink,
     PartSource, Progress, SinkError, SourceError, Target, UploadJournal, plain_part_bytes,
@@ -24,6 +24,8 @@ pub struct Store {
     pub engine: Engine,
     /// Its name.
     pub bucket: String,
+    /// The account that must own it; none leaves it open.
+    pub owner: Option<String>,
     /// The KMS key that puts ask for; none leaves it to the bucket.
     pub kms_key: Option<String>,
     /// Stops everything.
@@ -60,26 +62,13 @@ impl Store {
         }
     }
 
-    /// Puts a small object; one that is there already is never replaced.
-    pub(crate) async fn put(&self, key: &str, content: Vec<u8>) -> Result<()> {
-        let content = Bytes::from(content);
-        let put = || {
-            self.s3.put_object(PutObject {
-                bucket: self.bucket.clone(),
-                key: key.to_owned(),
-                checksum_crc64nvme: Some(Crc64::of(&content).to_string()),
-                body: content.clone().into(),
-                if_none_match: true,
-                encryption: self.encryption(),
-                ..PutObject::default()
-            })
-        };
-        let put = self.trying(put).await;
-        put.map(drop).map_err(|error| Error::from(error).during(format_args!("cannot write {key}")))
-    }
-
     /// Uploads a file that is all there; an object of the same key is never replaced.
-    pub(crate) async fn upload(&self, key: &str, file: File) -> Result<()> {
+    pub(crate) async fn upload(
+        &self,
+        key: &str,
+        file: File,
+        journal: &mut UploadJournal,
+    ) -> Result<()> {
         let failed = |error: Error| error.during(format_args!("cannot write {key}"));
         let bytes = file.metadata().map_err(|error| {
             failed(Error::new(ErrorKind::Source, "the sealed file is lost").because(error))
@@ -90,13 +79,12 @@ impl Store {
             key: key.to_owned(),
             if_none_match: true,
             encryption: self.encryption(),
+            expected_bucket_owner: self.owner.clone(),
             ..Target::default()
         };
         let source = Arc::new(Sealed { file, layout });
-        // In memory: a share that is interrupted is given up, and the next one has another folder.
-        let mut journal = UploadJournal::in_memory();
         self.engine
-            .upload(&self.s3, &target, source, &mut journal, &self.progress, &self.cancel)
+            .upload(&self.s3, &target, source, journal, &self.progress, &self.cancel)
             .await
             .map(drop)
             .map_err(|error| failed(error.into()))
@@ -113,7 +101,7 @@ impl Store {
             key: key.to_owned(),
             version_id: head.version_id,
             layout: layout(head.bytes).map_err(failed)?,
-            expected_bucket_owner: None,
+            expected_bucket_owner: self.owner.clone(),
             customer_key: None,
         };
         let sink = Arc::new(Fetched { file, layout: object.layout });
@@ -126,7 +114,12 @@ impl Store {
     }
 
     fn object(&self, key: &str) -> GetObject {
-        GetObject { bucket: self.bucket.clone(), key: key.to_owned(), ..GetObject::default() }
+        GetObject {
+            bucket: self.bucket.clone(),
+            key: key.to_owned(),
+            expected_bucket_owner: self.owner.clone(),
+            ..GetObject::default()
+        }
     }
 
     fn encryption(&self) -> Option<Encryption> {

@@ -27,7 +27,7 @@ fn open(sealed: &[u8], keys: &[SecretKey]) -> Result<(Vec<u8>, Cipher), Error> {
 
 fn seal(content: &[u8], key: &PublicKey) -> Vec<u8> {
     let mut sealed = Vec::new();
-    s3s2::seal(content, &mut sealed, key).unwrap();
+    s3s2::seal(content, &mut sealed, std::slice::from_ref(key)).unwrap();
     sealed
 }
 

@@ -168,6 +168,55 @@ impl From<consign_seal::Error> for Error {
     }
 }
 
+impl From<consign_s3s2::Error> for Error {
+    fn from(error: consign_s3s2::Error) -> Error {
+        use consign_s3s2::ErrorKind as S3s2;
+        let kind = within(&error).unwrap_or(match error.kind() {
+            S3s2::Configuration => ErrorKind::Configuration,
+            S3s2::Source => ErrorKind::Source,
+            S3s2::Destination => ErrorKind::Destination,
+            S3s2::Manifest => ErrorKind::Manifest,
+            S3s2::Content | S3s2::Expansion => ErrorKind::Content,
+            S3s2::NotForUs => ErrorKind::NotForUs,
+            S3s2::Damaged => ErrorKind::Damaged,
+            S3s2::NotFound => ErrorKind::NotFound,
+            S3s2::Cloud => ErrorKind::Cloud,
+            S3s2::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Bug,
+        });
+        let hint = error.hint();
+        let ours = Error::new(kind, error.to_string());
+        let ours = match std::error::Error::source(&error) {
+            Some(_) => ours.because(error),
+            None => ours,
+        };
+        match hint {
+            Some(hint) => ours.hinting(hint),
+            None => ours,
+        }
+    }
+}
+
+/// The kind of an error of ours, or of the service's answer, that another crate's error carries.
+fn within(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        if let Some(ours) = found.downcast_ref::<Error>() {
+            return Some(ours.kind());
+        }
+        if let Some(cloud) = found.downcast_ref::<consign_cloud::Error>() {
+            return Some(kind_of(cloud));
+        }
+        // An error of I/O tells of its cause's cause, not of the cause.
+        let io = found.downcast_ref::<std::io::Error>();
+        if let Some(ours) = io.and_then(|io| io.get_ref()?.downcast_ref::<Error>()) {
+            return Some(ours.kind());
+        }
+        cause = found.source();
+    }
+    None
+}
+
 /// Whose fault a failed request is, from here.
 pub(crate) fn kind_of(error: &consign_cloud::Error) -> ErrorKind {
     use consign_cloud::ErrorKind as Cloud;

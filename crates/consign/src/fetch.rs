@@ -40,42 +40,46 @@ where
 /// The ids under a lane's prefix, in order, whether complete or not. Whatever has another name is
 /// not ours to judge.
 pub(crate) async fn ids(office: &Office, lane: &Lane) -> Result<Vec<ConsignmentId>> {
-    let mut ids = Vec::new();
-    let mut token = None;
-    loop {
-        let list = ListRequest { delimiter: Some("/".into()), token, ..request(office, lane) };
-        let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
-        let inner = |prefix: &String| {
-            let name = prefix.strip_prefix(lane.prefix.as_str())?.strip_suffix('/')?;
-            ConsignmentId::parse(name).ok()
-        };
-        ids.extend(page.prefixes.iter().filter_map(inner));
-        match page.next {
-            Some(next) => token = Some(next),
-            None => break,
-        }
-    }
+    let folders = folders(office, lane).await?;
+    let mut ids: Vec<_> =
+        folders.iter().filter_map(|folder| ConsignmentId::parse(folder).ok()).collect();
     ids.sort();
     ids.dedup();
     Ok(ids)
 }
 
-/// The objects under a lane's prefix, by consignment: name within it and size.
+/// The folders under a lane's prefix, whoever made them.
+pub(crate) async fn folders(office: &Office, lane: &Lane) -> Result<Vec<String>> {
+    let mut folders = Vec::new();
+    let mut token = None;
+    loop {
+        let list = ListRequest { delimiter: Some("/".into()), token, ..request(office, lane) };
+        let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
+        let inner = |prefix: &String| {
+            Some(prefix.strip_prefix(lane.prefix.as_str())?.strip_suffix('/')?.to_owned())
+        };
+        folders.extend(page.prefixes.iter().filter_map(inner));
+        match page.next {
+            Some(next) => token = Some(next),
+            None => return Ok(folders),
+        }
+    }
+}
+
+/// The objects under a lane's prefix, by folder: name within it and size.
 pub(crate) async fn objects(
     office: &Office,
     lane: &Lane,
-) -> Result<BTreeMap<ConsignmentId, Vec<(String, u64)>>> {
-    let mut objects: BTreeMap<ConsignmentId, Vec<(String, u64)>> = BTreeMap::new();
+) -> Result<BTreeMap<String, Vec<(String, u64)>>> {
+    let mut objects: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
     let mut token = None;
     loop {
         let list = ListRequest { token, ..request(office, lane) };
         let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
         for entry in page.entries {
             let inner = entry.key.strip_prefix(lane.prefix.as_str());
-            let Some((id, name)) = inner.and_then(|inner| inner.split_once('/')) else { continue };
-            if let Ok(id) = ConsignmentId::parse(id) {
-                objects.entry(id).or_default().push((name.to_owned(), entry.bytes));
-            }
+            let Some((folder, name)) = inner.and_then(|it| it.split_once('/')) else { continue };
+            objects.entry(folder.to_owned()).or_default().push((name.to_owned(), entry.bytes));
         }
         match page.next {
             Some(next) => token = Some(next),
@@ -103,7 +107,18 @@ pub(crate) async fn manifest(
     let bytes_max = Limits::default().manifest_bytes.saturating_add(SEAL_BYTES_MAX);
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let place = locate(office, lane, id, &manifest_name, None).await?;
-    let Some(manifest) = whole(office, &place, bytes_max).await? else { return Ok(None) };
+    let manifest = match whole(office, &place, bytes_max).await {
+        // Where a lane has a prefix, a reader may list below it alone, and to him S3 denies what is not
+        // there as it denies what is (s3:ListBucket of a HEAD or GET names no prefix).
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            match is_there(office, lane, &place.key).await? {
+                true => return Err(error),
+                false => None,
+            }
+        }
+        read => read?,
+    };
+    let Some(manifest) = manifest else { return Ok(None) };
     let mut beside =
         Beside { manifest: metadata(office, lane, &place).await?, ..Beside::default() };
     let place = locate(office, lane, id, &signature_name, None).await?;
@@ -117,6 +132,14 @@ pub(crate) async fn manifest(
         letter::open(&office, &lane, &id, &manifest, &signature, &beside)
     });
     opened.await.map_err(crate::error::join)?.map(Some)
+}
+
+/// Whether there is an object of this key, which lies below the lane's prefix.
+pub(crate) async fn is_there(office: &Office, lane: &Lane, key: &str) -> Result<bool> {
+    let list = ListRequest { prefix: key.to_owned(), ..request(office, lane) };
+    let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
+    // Keys come in order, and nothing that begins with this key is before it.
+    Ok(page.entries.first().is_some_and(|entry| entry.key == key))
 }
 
 /// What stands beside an object, where the lane's seal puts something there.

@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::office::{Keys, Office, manifest_names};
 use crate::seals::{Metadata, open_all, sealing};
 use consign_model::{
-    ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Limits, Manifest, ManifestObject, Party,
-    PartyName,
+    ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Layout, Limits, Manifest, ManifestObject,
+    Party, PartyName,
 };
 use consign_seal::sshsig::{self, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub(crate) struct Letter {
     pub(crate) signature: Vec<u8>,
     /// What stands beside the two.
     pub(crate) beside: Beside,
+    /// The manifest that s3s2 reads, on a lane of shares; in clear.
+    pub(crate) share: Option<Vec<u8>>,
 }
 
 /// What stands beside the sealed manifest and its signature, in formats that need it.
@@ -55,7 +57,7 @@ pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result
     let (signature, beside_signature) =
         sealing.seal_all(id, &signature_name, signature.as_bytes())?;
     let beside = Beside { manifest: beside_manifest, signature: beside_signature };
-    Ok(Letter { manifest, signature, plain, beside })
+    Ok(Letter { manifest, signature, plain, beside, share: None })
 }
 
 /// Our signing key, if it is one that the exchange file pins and that is live: what we sign with
@@ -192,9 +194,12 @@ fn check_address(
     }
 }
 
-/// A lane takes no object that is sealed otherwise than it seals.
+/// A lane takes no object that is sealed otherwise than it seals, and a lane of shares no packs.
 fn check_seals(lane: &Lane, manifest: &Manifest) -> Result<()> {
-    let wrong = |object: &&ManifestObject| object.name.seal() != lane.seal;
+    let wrong = |object: &&ManifestObject| {
+        let pack = lane.layout == Layout::S3s2 && object.name.is_pack();
+        object.name.seal() != lane.seal || pack
+    };
     match manifest.objects.iter().find(wrong) {
         None => Ok(()),
         Some(object) => Err(Error::new(

@@ -4,9 +4,12 @@
 use crate::chain::Arrival;
 use crate::error::Result;
 use crate::fetch;
+use crate::layout;
 use crate::office::{Office, manifest_names};
+use crate::shares;
 use crate::state::{lane_path, read_json, read_lines};
-use consign_model::{ConsignmentId, Lane, LaneName, Manifest, Timestamp};
+use consign_model::{ConsignmentId, Lane, LaneName, Layout, Manifest, Timestamp};
+use consign_s3s2::{MANIFEST, TRIGGER};
 use std::collections::BTreeSet;
 
 /// A consignment in a list.
@@ -16,6 +19,8 @@ pub struct Listed {
     pub id: ConsignmentId,
     /// The lane it is on.
     pub lane: LaneName,
+    /// Its folder, for a share that s3s2 wrote and nobody signed; none for a consignment.
+    pub share: Option<String>,
     /// What has become of it.
     pub standing: ListedAs,
     /// When it was made: by its id, or by its manifest where that is at hand.
@@ -75,6 +80,7 @@ fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
         let Some(manifest) = read_json::<Manifest>(&path)? else { continue };
         listed.push(Listed {
             lane: lane.name.clone(),
+            share: None,
             standing: ListedAs::Sent,
             created: manifest.created,
             sealed_bytes: manifest.sealed_bytes(),
@@ -86,6 +92,7 @@ fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     if let Some(order) = read_json::<crate::outgoing::Order>(&order)? {
         listed.push(Listed {
             lane: lane.name.clone(),
+            share: None,
             standing: ListedAs::Sending,
             created: Timestamp::from_unix_ms(order.id.timestamp_ms()),
             sealed_bytes: 0,
@@ -99,14 +106,24 @@ fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
 async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "received");
     let arrivals: Vec<Arrival> = read_lines(&folder.join("arrivals.jsonl"))?;
-    let arrived: BTreeSet<ConsignmentId> = arrivals.into_iter().map(|a| a.id).collect();
-    let (manifest, signature) = manifest_names(lane);
+    let mut arrived: BTreeSet<ConsignmentId> = arrivals.into_iter().map(|a| a.id).collect();
+    arrived.extend(shares::received(office, lane)?);
+    let (manifest, _) = manifest_names(lane);
     let mut listed = Vec::new();
-    for (id, objects) in fetch::objects(office, lane).await? {
-        let content = |(name, _): &&(String, u64)| *name != manifest && *name != signature;
-        let complete = objects.iter().any(|(name, _)| *name == manifest);
+    for (folder, objects) in fetch::objects(office, lane).await? {
+        let content = |(name, _): &&(String, u64)| layout::is_content(lane, name);
+        let has = |wanted: &str| objects.iter().any(|(name, _)| name == wanted);
+        let (id, share, complete) = match ConsignmentId::parse(&folder) {
+            Ok(id) => (id, None, has(&manifest)),
+            Err(_) if lane.layout == Layout::S3s2 && shares::is_name(&folder) && has(MANIFEST) => {
+                (shares::id(office, lane, &folder), Some(folder), has(TRIGGER))
+            }
+            // Whatever has another name is not ours to judge.
+            Err(_) => continue,
+        };
         listed.push(Listed {
             lane: lane.name.clone(),
+            share,
             standing: match (arrived.contains(&id), complete) {
                 (true, _) => ListedAs::Received,
                 (false, true) => ListedAs::Waiting,

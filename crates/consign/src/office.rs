@@ -5,10 +5,11 @@ use crate::progress::Progress;
 use crate::seals::Metadata;
 use consign_cloud::Cloud;
 use consign_model::{
-    ConsignmentId, Date, Exchange, Lane, LaneName, PartyName, Seal, Timestamp, Writer,
+    ConsignmentId, Date, Exchange, Lane, LaneName, Layout, PartyName, Seal, Timestamp, Writer,
 };
 use consign_seal::age::Identity;
 use consign_seal::openpgp::{Certificate, SecretKey};
+use consign_seal::s3s2;
 use consign_seal::shared_secret::SharedSecret;
 use consign_seal::sshsig::SigningKey;
 use consign_transfer::{Cancel, Engine, Target};
@@ -63,6 +64,10 @@ pub struct Keys {
     pub openpgp_secret: Vec<SecretKey>,
     /// The certificates of parties, of which the exchange file pins the fingerprints.
     pub openpgp_certificates: Vec<Certificate>,
+    /// What opens consignments on lanes with `layout = "s3s2"`.
+    pub s3s2_secret: Arc<Vec<s3s2::SecretKey>>,
+    /// The keys of parties on such lanes, of which the exchange file pins the fingerprints.
+    pub s3s2_public: Vec<s3s2::PublicKey>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -73,6 +78,8 @@ impl std::fmt::Debug for Keys {
             .field("lane_secrets", &self.lane_secrets)
             .field("openpgp_secret", &self.openpgp_secret.len())
             .field("openpgp_certificates", &self.openpgp_certificates.len())
+            .field("s3s2_secret", &self.s3s2_secret.len())
+            .field("s3s2_public", &self.s3s2_public.len())
             .finish()
     }
 }
@@ -118,15 +125,20 @@ impl Office {
             let to: Vec<String> = lane.to.iter().map(|party| format!("`{party}`")).collect();
             return Err(self.not_ours(&format!("lane `{name}` leads to {}", to.join(", "))));
         }
-        let none = match lane.seal {
-            Seal::Age => self.keys.identities.is_empty(),
-            Seal::Openpgp => self.keys.openpgp_secret.is_empty(),
-            Seal::S3ec | Seal::None => false,
+        let none = match (lane.seal, lane.layout) {
+            (Seal::Age, _) => self.keys.identities.is_empty(),
+            (Seal::Openpgp, Layout::S3s2) => self.keys.s3s2_secret.is_empty(),
+            (Seal::Openpgp, Layout::Consign) => self.keys.openpgp_secret.is_empty(),
+            (Seal::S3ec | Seal::None, _) => false,
         };
         if none && lane.seal == Seal::Openpgp {
             let message = format!("there is no OpenPGP key to open what is sent to `{}`", self.me);
+            let from = match lane.layout {
+                Layout::Consign => "gpg --export-secret-keys KEY",
+                Layout::S3s2 => "cat NAME.privkey",
+            };
             return Err(Error::new(ErrorKind::Configuration, message).hinting(format!(
-                "gpg --export-secret-keys KEY > {}.openpgp-secret in the key folder, mode 600",
+                "{from} > {}.openpgp-secret in the key folder, mode 600",
                 self.me
             )));
         }

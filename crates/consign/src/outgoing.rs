@@ -7,7 +7,7 @@
 //! sent/outgoing/objects.jsonl   per object: the seal that was begun, then what became of it
 //! sent/outgoing/NAME.jsonl      per object: the parts that have been uploaded
 //! sent/outgoing/NAME.sealed     per object of a sequential format: its sealed form, until it is uploaded
-//! sent/outgoing/manifest.json, signature, beside.json, letter    the manifest, when all objects are there
+//! sent/outgoing/manifest.json, signature, beside.json, s3s2_manifest, letter    the manifest, when all objects are there
 //! sent/delivered/ID.json        the manifests of what was sent
 //! sent/unreported.json          the order of the last one, until its sender has been told
 //! ```
@@ -30,6 +30,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
+
+/// The manifest that s3s2 reads, of a decided consignment on a lane of shares.
+const SHARE: &str = "s3s2_manifest";
 
 /// Our side of a lane: the chain, and the consignment under way.
 pub(crate) struct Outbox {
@@ -297,6 +300,9 @@ impl Outgoing {
         state::write(&self.path.join("manifest.json"), &letter.plain)?;
         state::write(&self.path.join("signature"), &letter.signature)?;
         state::write_json(&self.path.join("beside.json"), &letter.beside)?;
+        if let Some(share) = &letter.share {
+            state::write(&self.path.join(SHARE), share)?;
+        }
         state::write(&self.path.join("letter"), &letter.manifest)
     }
 
@@ -309,7 +315,8 @@ impl Outgoing {
         let parsed = Manifest::parse(&plain, &Limits::default())
             .map_err(|error| missing().because(error))?;
         let beside = state::read_json(&self.path.join("beside.json"))?.unwrap_or_default();
-        Ok(Some((Letter { plain, manifest, signature, beside }, parsed)))
+        let share = state::read(&self.path.join(SHARE))?;
+        Ok(Some((Letter { plain, manifest, signature, beside, share }, parsed)))
     }
 }
 

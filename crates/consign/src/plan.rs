@@ -4,7 +4,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::survey::Survey;
-use consign_model::{Lane, Limits, ObjectName, PACK_ENTRIES_MAX, Seal, Writer};
+use consign_model::{Lane, Layout, Limits, ObjectName, PACK_ENTRIES_MAX, Seal, Writer};
 use consign_seal::age;
 
 /// Larger files get an object of their own. Below, the cost of a request outweighs the bytes.
@@ -22,8 +22,9 @@ pub(crate) struct Planned {
     pub(crate) files: Vec<usize>,
 }
 
-/// Assigns every file of the survey to an object.
-pub(crate) fn plan(survey: &Survey, seal: Seal) -> Result<Vec<Planned>> {
+/// Assigns every file of the survey to an object; on a lane of shares each has its own.
+pub(crate) fn plan(survey: &Survey, seal: Seal, layout: Layout) -> Result<Vec<Planned>> {
+    let alone = layout == Layout::S3s2;
     let mut objects: Vec<Planned> = Vec::new();
     let mut pack: Vec<usize> = Vec::new();
     let (mut files, mut packs, mut pack_bytes) = (0, 0, 0);
@@ -35,7 +36,7 @@ pub(crate) fn plan(survey: &Survey, seal: Seal) -> Result<Vec<Planned>> {
         }
     };
     for (index, file) in survey.files.iter().enumerate() {
-        if file.size > SMALL_FILE_BYTES {
+        if alone || file.size > SMALL_FILE_BYTES {
             files += 1;
             objects.push(Planned { name: ObjectName::file(files, seal), files: vec![index] });
             continue;
@@ -51,7 +52,12 @@ pub(crate) fn plan(survey: &Survey, seal: Seal) -> Result<Vec<Planned>> {
     if objects.len() > Limits::default().objects {
         return Err(Error::new(
             ErrorKind::Source,
-            "there are more than 100,000 large files; send them in several consignments",
+            match alone {
+                true => "there are more than 100,000 files; send them in several consignments",
+                false => {
+                    "there are more than 100,000 large files; send them in several consignments"
+                }
+            },
         ));
     }
     Ok(objects)
@@ -65,8 +71,10 @@ pub(crate) fn check_single_puts(lane: &Lane, survey: &Survey) -> Result<()> {
     if lane.writer == Writer::Multipart {
         return Ok(());
     }
-    let object_bytes = |size| match lane.seal {
+    let object_bytes = |size: u64| match lane.seal {
         Seal::None => size,
+        // Armor makes four of three bytes, and a line of each 48.
+        _ if lane.layout == Layout::S3s2 => size.saturating_add(size / 2).saturating_add(1 << 20),
         // age adds more than the others to each byte, and its header is as large as any.
         _ => age::sealed_payload_bytes(size).saturating_add(SEAL_HEADER_BYTES_MAX),
     };
@@ -106,7 +114,7 @@ mod tests {
         }
         make("z-large", 5 << 20);
         let survey = survey([dir.path().join(".")]).expect("a survey");
-        let plan = plan(&survey, Seal::Age).expect("a plan");
+        let plan = plan(&survey, Seal::Age, Layout::Consign).expect("a plan");
         let shown: Vec<(&str, usize)> =
             plan.iter().map(|object| (object.name.as_str(), object.files.len())).collect();
         assert_eq!(

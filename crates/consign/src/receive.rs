@@ -8,9 +8,10 @@ use crate::fetch;
 use crate::letter::Opened;
 use crate::office::Office;
 use crate::progress::Phase;
+use crate::shares::{self, ArrivedShare};
 use crate::state::{LaneFolder, Lines};
 use crate::unload::unload_all;
-use consign_model::{ConsignmentId, KeyId, Lane, LaneName, PartyName, Timestamp};
+use consign_model::{ConsignmentId, KeyId, Lane, LaneName, Layout, PartyName, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct ReceiveOptions {
     pub accept_gap: bool,
     /// Also what has been received before.
     pub again: bool,
+    /// On a lane with `layout = "s3s2"`: take shares that nobody has signed, though the sender could.
+    pub accept_unsigned: bool,
 }
 
 /// What came of a run.
@@ -30,6 +33,8 @@ pub struct ReceiveOptions {
 pub struct Received {
     /// Complete consignments, each under its final name.
     pub consignments: Vec<Arrived>,
+    /// Shares of s3s2, complete and under their final names, and not signed by anybody.
+    pub shares: Vec<ArrivedShare>,
     /// Consignments that were refused; nothing of them has a final name.
     pub refused: Vec<Refused>,
     /// What the person should know besides.
@@ -107,6 +112,9 @@ pub async fn receive(
             Err(error) => received.refused.push(Refused { id, error }),
         }
     }
+    if lane.layout == Layout::S3s2 {
+        shares::receive(office, lane, into, &records.folder, options, &mut received).await?;
+    }
     Ok(received)
 }
 
@@ -118,7 +126,8 @@ async fn wanted(
     options: &ReceiveOptions,
 ) -> Result<Vec<ConsignmentId>> {
     if let Some(id) = &options.only {
-        return Ok(vec![id.clone()]);
+        let is_share = shares::is_share(office, lane, id).await?;
+        return Ok(if is_share { Vec::new() } else { vec![id.clone()] });
     }
     let mut ids = fetch::ids(office, lane).await?;
     ids.retain(|id| options.again || !known.has(id));
@@ -194,7 +203,7 @@ async fn take(
 }
 
 /// Errors that the next consignment would meet as well.
-fn concerns_all(error: &Error) -> bool {
+pub(crate) fn concerns_all(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Cloud

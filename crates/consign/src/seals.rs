@@ -13,12 +13,15 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::office::Office;
-use consign_model::{Addressee, ConsignmentId, Lane, PartyName, PublicKey, Seal};
+use crate::spool::Bounded;
+use crate::survey::Found;
+use consign_model::{Addressee, ConsignmentId, Lane, Layout, Limits, PartyName, PublicKey, Seal};
 use consign_seal::age::{self, Recipient};
 use consign_seal::openpgp::{self, Certificate, OpenOptions, OpenReader, SealOptions, SealWriter};
 use consign_seal::s3ec::{
     self, AesKey, CommitmentPolicy, DataKey, MetadataRead, OpenPolicy, Suite,
 };
+use consign_seal::s3s2;
 use consign_seal::shared_secret::SharedSecret;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -39,6 +42,8 @@ pub(crate) enum Sealing {
     Age(Vec<Recipient>),
     /// For these certificates, at this time in Unix seconds.
     Openpgp(Vec<Certificate>, u64),
+    /// For these keys, as s3s2 does it.
+    S3s2(Vec<s3s2::PublicKey>),
     /// Under this wrapping key, with this description.
     S3ec(Arc<AesKey>, Metadata),
 }
@@ -68,6 +73,10 @@ pub(crate) fn sealing(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, S
                 })
             };
             Sealing::Age(keys.iter().map(recipient).collect::<Result<_>>()?)
+        }
+        Seal::Openpgp if lane.layout == Layout::S3s2 => {
+            let pinned = |(name, key): &(&PartyName, &PublicKey)| s3s2_key(office, name, key);
+            Sealing::S3s2(keys.iter().map(pinned).collect::<Result<_>>()?)
         }
         Seal::Openpgp => {
             let pinned = |(name, key): &(&PartyName, &PublicKey)| certificate(office, name, key);
@@ -107,6 +116,20 @@ fn certificate(office: &Office, party: &PartyName, key: &PublicKey) -> Result<Ce
     })
 }
 
+fn s3s2_key(office: &Office, party: &PartyName, key: &PublicKey) -> Result<s3s2::PublicKey> {
+    let fingerprint = key.openpgp_fingerprint().unwrap_or_default();
+    let mut keys = office.keys.s3s2_public.iter();
+    let found = keys.find(|key| key.fingerprint().eq_ignore_ascii_case(fingerprint));
+    found.cloned().ok_or_else(|| {
+        let message = format!(
+            "the key {fingerprint} of `{party}`, which the exchange file names, is not here, or is not \
+             one that s3s2 can use (RSA of 2048 bits or more, neither expired nor revoked)"
+        );
+        Error::new(ErrorKind::Configuration, message)
+            .hinting(format!("put the public key of `{party}` into the key folder as {party}.openpgp"))
+    })
+}
+
 fn wrapping_key(office: &Office, lane: &Lane, secret: &SharedSecret) -> Result<AesKey> {
     let info = format!("{}/{}", office.exchange.name, lane.name);
     Ok(AesKey::from_bytes(&*secret.derive(S3EC_DERIVATION, &info)?))
@@ -115,7 +138,7 @@ fn wrapping_key(office: &Office, lane: &Lane, secret: &SharedSecret) -> Result<A
 impl Sealing {
     /// Whether objects are sealed from the first byte to the last.
     pub(crate) fn is_sequential(&self) -> bool {
-        matches!(self, Sealing::Openpgp(..) | Sealing::S3ec(..))
+        matches!(self, Sealing::Openpgp(..) | Sealing::S3s2(..) | Sealing::S3ec(..))
     }
 
     /// Seals something that is in memory; gives what stands beside it, too.
@@ -136,6 +159,24 @@ impl Sealing {
         }
     }
 
+    /// Seals a file's content in a sequential format; gives what stands beside the object, too.
+    pub(crate) fn seal_file(
+        &self,
+        id: &ConsignmentId,
+        name: &str,
+        found: &Found,
+        mut plain: impl Read + Send,
+        sealed: impl Write,
+    ) -> Result<Metadata> {
+        match self {
+            Sealing::S3s2(keys) => {
+                consign_s3s2::seal_file(&mut plain, &found.path, found.executable, keys, sealed)?;
+                Ok(Metadata::new())
+            }
+            _ => self.seal_stream(id, name, plain, sealed),
+        }
+    }
+
     /// Seals a stream in a sequential format; gives what stands beside the object.
     pub(crate) fn seal_stream(
         &self,
@@ -149,6 +190,10 @@ impl Sealing {
                 let mut writer = SealWriter::new(sealed, certificates, &SealOptions::at(*at))?;
                 std::io::copy(&mut plain, &mut writer).map_err(stream)?;
                 writer.finish()?;
+                Ok(Metadata::new())
+            }
+            Sealing::S3s2(keys) => {
+                s3s2::seal(plain, sealed, keys)?;
                 Ok(Metadata::new())
             }
             Sealing::S3ec(wrapping, description) => {
@@ -183,6 +228,12 @@ pub(crate) fn open_all(
     match lane.seal {
         Seal::None => Ok(sealed.to_vec()),
         Seal::Age => Ok(age::open_all(&office.keys.identities, sealed)?),
+        Seal::Openpgp if lane.layout == Layout::S3s2 => {
+            // A message may hold compressed data; nothing that is opened whole is larger than a manifest.
+            let mut plain = Bounded::new(Vec::new(), Limits::default().manifest_bytes);
+            s3s2::open(sealed, &mut plain, &office.keys.s3s2_secret)?;
+            Ok(plain.into_inner())
+        }
         Seal::Openpgp => {
             let options = OpenOptions::at(office.now_ms() / 1000);
             Ok(openpgp::open_all(&office.keys.openpgp_secret, &[], sealed, &options)?.plain)
@@ -200,10 +251,15 @@ pub(crate) fn open_stream(
     lane: &Lane,
     mut sealed: &File,
     sealed_bytes: u64,
+    content_bytes: u64,
     metadata: &Metadata,
     out: &mut dyn Write,
 ) -> Result<()> {
     match lane.seal {
+        Seal::Openpgp if lane.layout == Layout::S3s2 => {
+            let keys = &office.keys.s3s2_secret;
+            Ok(consign_s3s2::open_file(sealed, keys, content_bytes, out).map(drop)?)
+        }
         Seal::Openpgp => {
             let options = OpenOptions::at(office.now_ms() / 1000);
             let mut reader = OpenReader::new(&office.keys.openpgp_secret, &[], sealed, &options)?;

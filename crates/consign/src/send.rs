@@ -3,26 +3,31 @@
 
 use crate::chain::Head;
 use crate::error::{Error, ErrorKind, Result};
-use crate::letter;
+use crate::layout;
+use crate::letter::{self, Letter};
 use crate::office::{Office, manifest_names};
 use crate::outgoing::{Order, Outbox, Outgoing, Shipped};
 use crate::plan::{Planned, check_single_puts, plan};
 use crate::progress::Phase;
 use crate::sealed_file::InMemory;
-use crate::seals::sealing;
+use crate::seals::{Metadata, sealing};
 use crate::shipment;
 use crate::state::LaneFolder;
 use crate::survey::{Found, Skipped, Survey, survey};
 use consign_model::{
     ChainId, ConsignmentId, Digest, FORMAT, Lane, LaneName, Limits, Manifest, ManifestFile,
 };
+use consign_s3s2::{MANIFEST, TRIGGER};
 use consign_transfer::UploadJournal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How to send.
 #[derive(Clone, Debug, Default)]
-pub struct SendOptions {}
+pub struct SendOptions {
+    /// Names of files that are put before all others, on a lane with `layout = "s3s2"`.
+    pub metadata_files: Vec<String>,
+}
 
 /// A consignment that was delivered.
 #[derive(Clone, Debug)]
@@ -59,7 +64,6 @@ pub async fn send(
     paths: &[PathBuf],
     options: &SendOptions,
 ) -> Result<Sent> {
-    let SendOptions {} = options;
     let lane = office.lane_to_send(lane)?;
     letter::signing_key(office, lane)?;
     let outbox = open_outbox(office, lane).await?;
@@ -68,7 +72,9 @@ pub async fn send(
     office.progress.begin(Phase::Surveying, 0, 0);
     let survey = Arc::new(survey_on_a_thread(paths).await?);
     check_single_puts(lane, &survey)?;
+    let first = layout::first(lane, &survey, &options.metadata_files)?;
     let order = new_order(office, lane, &survey)?;
+    layout::check_keys(lane, &order.id, &survey)?;
     let (outgoing, resumed) = match settle(office, lane, &outbox, &order, &mut notices).await? {
         Settled::Delivered(manifest) => return Ok(sent(&manifest, &survey, true, notices)),
         Settled::Resume(order) => (outbox.open(&order)?, true),
@@ -76,16 +82,18 @@ pub async fn send(
     };
 
     let outgoing = Arc::new(outgoing);
-    let planned = plan(&survey, lane.seal)?;
+    let planned = plan(&survey, lane.seal, lane.layout)?;
     let (_, sealing) = sealing(office, lane)?;
     office.progress.begin(Phase::Sending, survey.files.len() as u64, survey.content_bytes());
-    let shipped = shipment::ship_all(office, lane, &sealing, &survey, &planned, &outgoing).await;
+    let shipped =
+        shipment::ship_all(office, lane, &sealing, &survey, &planned, &first, &outgoing).await;
     let shipped = forget_if_changed(office, &outbox, shipped).await?;
 
     office.progress.begin(Phase::Committing, survey.files.len() as u64, survey.content_bytes());
     let manifest =
         new_manifest(office, lane, &outbox, &outgoing.order, &survey, &planned, shipped)?;
-    outgoing.decide(&letter::write(office, lane, &manifest)?)?;
+    let share = layout::share(lane, &manifest, &first)?;
+    outgoing.decide(&Letter { share, ..letter::write(office, lane, &manifest)? })?;
     deliver(office, lane, &outbox, &outgoing).await?;
     Ok(sent(&manifest, &survey, resumed, notices))
 }
@@ -110,7 +118,7 @@ pub async fn preview(office: &Office, lane: &LaneName, paths: &[PathBuf]) -> Res
     office.progress.begin(Phase::Surveying, 0, 0);
     let survey = survey_on_a_thread(paths).await?;
     check_single_puts(lane, &survey)?;
-    let planned = plan(&survey, lane.seal)?;
+    let planned = plan(&survey, lane.seal, lane.layout)?;
     Ok(Preview {
         files: survey.files.len() as u64,
         bytes: survey.content_bytes(),
@@ -306,7 +314,8 @@ fn lost(planned: &Planned) -> Error {
     Error::new(ErrorKind::Bug, format!("{} is not as it was planned", planned.name))
 }
 
-/// Puts the signature and, last, the manifest of a decided consignment.
+/// Puts the signature and then the manifest of a decided consignment; on a lane of shares what s3s2 waits
+/// for comes last.
 async fn deliver(
     office: &Office,
     lane: &Lane,
@@ -318,8 +327,12 @@ async fn deliver(
     };
     let (manifest_name, signature_name) = manifest_names(lane);
     let signature = (signature_name, letter.signature, letter.beside.signature);
-    let last = (manifest_name, letter.manifest, letter.beside.manifest);
-    for (name, bytes, metadata) in [signature, last] {
+    let mut objects = vec![signature, (manifest_name, letter.manifest, letter.beside.manifest)];
+    if let Some(share) = letter.share {
+        objects.push((MANIFEST.to_owned(), share, Metadata::new()));
+        objects.push((TRIGGER.to_owned(), Vec::new(), Metadata::new()));
+    }
+    for (name, bytes, metadata) in objects {
         let source = Arc::new(InMemory::new(bytes)?);
         shipment::upload(office, lane, outgoing, &name, metadata, source, 0).await?;
     }

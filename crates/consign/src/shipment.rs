@@ -1,6 +1,7 @@
 //! Making the objects of a consignment: a few at a time, each sealed and uploaded as it is read.
 
 use crate::error::{Error, ErrorKind, Result, io, join, kind_of};
+use crate::layout;
 use crate::meter::Meter;
 use crate::office::Office;
 use crate::outgoing::{Outgoing, Shipped, Spooled};
@@ -12,7 +13,7 @@ use crate::spool::{self, Digesting, SpooledFile};
 use crate::survey::Survey;
 use consign_model::{Digest, Lane, ManifestObject};
 use consign_seal::age::Sealer;
-use consign_transfer::{Buffer, PartSource, Uploaded};
+use consign_transfer::{Buffer, PartSource, Target, Uploaded};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,8 @@ struct Shipment {
     outgoing: Arc<Outgoing>,
 }
 
-/// Makes all objects, and says in the order of the plan what became of them.
+/// Makes all objects, and says in the order of the plan what became of them. Those whose files are all
+/// among the `first` of the survey are complete before any other is begun.
 ///
 /// Dropped or failed, it leaves what `outgoing` remembers; tasks end with this function.
 pub(crate) async fn ship_all(
@@ -38,6 +40,7 @@ pub(crate) async fn ship_all(
     sealing: &Sealing,
     survey: &Arc<Survey>,
     planned: &[Planned],
+    first: &[bool],
     outgoing: &Arc<Outgoing>,
 ) -> Result<Vec<Shipped>> {
     let shipment = Arc::new(Shipment {
@@ -47,20 +50,26 @@ pub(crate) async fn ship_all(
         survey: Arc::clone(survey),
         outgoing: Arc::clone(outgoing),
     });
-    let mut waiting = planned.iter().cloned().enumerate();
-    let mut tasks = JoinSet::new();
+    let goes_first = |planned: &Planned| {
+        planned.files.iter().all(|index| first.get(*index).copied().unwrap_or_default())
+    };
     let mut shipped: Vec<Option<Shipped>> = vec![None; planned.len()];
-    loop {
-        while tasks.len() < OBJECTS_AT_ONCE
-            && let Some((place, planned)) = waiting.next()
-        {
-            let shipment = Arc::clone(&shipment);
-            tasks.spawn(async move { (place, shipment.ship(planned).await) });
-        }
-        let Some(ended) = tasks.join_next().await else { break };
-        let (place, result) = ended.map_err(join)?;
-        if let Some(slot) = shipped.get_mut(place) {
-            *slot = Some(result?);
+    for now in [true, false] {
+        let numbered = planned.iter().cloned().enumerate();
+        let mut waiting = numbered.filter(|(_, planned)| goes_first(planned) == now);
+        let mut tasks = JoinSet::new();
+        loop {
+            while tasks.len() < OBJECTS_AT_ONCE
+                && let Some((place, planned)) = waiting.next()
+            {
+                let shipment = Arc::clone(&shipment);
+                tasks.spawn(async move { (place, shipment.ship(planned).await) });
+            }
+            let Some(ended) = tasks.join_next().await else { break };
+            let (place, result) = ended.map_err(join)?;
+            if let Some(slot) = shipped.get_mut(place) {
+                *slot = Some(result?);
+            }
         }
     }
     let all: Option<Vec<Shipped>> = shipped.into_iter().collect();
@@ -163,11 +172,14 @@ impl Shipment {
         let path = self.outgoing.spool_path(&planned.name);
         let buffers = self.office.engine.buffers();
         let source = Arc::new(SpooledFile::open(&path, spooled.bytes, buffers)?);
+        let first = planned.files.first().and_then(|index| self.survey.files.get(*index));
+        let first = first.ok_or_else(|| Error::new(ErrorKind::Bug, "a file was lost"))?;
+        let place = layout::name(&self.lane, &planned.name, &first.path);
+        let id = &self.outgoing.order.id;
+        let target = self.office.target(&self.lane, id, &place, spooled.metadata)?;
         let (name, content) = (planned.name.as_str(), self.content_bytes(planned));
-        let metadata = spooled.metadata;
         let uploaded =
-            upload(&self.office, &self.lane, &self.outgoing, name, metadata, source, content)
-                .await?;
+            upload_to(&self.office, &self.outgoing, &target, name, source, content).await?;
         self.remember(planned, uploaded, None, spooled.digests).await
     }
 
@@ -190,7 +202,7 @@ impl Shipment {
                 found.next().ok_or_else(|| Error::new(ErrorKind::Bug, "a file was lost"))?;
             let open = found.open()?;
             let mut plain = Digesting::new(&open);
-            let metadata = self.sealing.seal_stream(id, name, &mut plain, &mut sealed)?;
+            let metadata = self.sealing.seal_file(id, name, found, &mut plain, &mut sealed)?;
             let (bytes, digest) = plain.finish();
             found.check_unchanged(&open)?;
             if bytes != found.size {
@@ -240,13 +252,25 @@ pub(crate) async fn upload(
     content: u64,
 ) -> Result<Uploaded> {
     let target = office.target(lane, &outgoing.order.id, name, metadata)?;
+    upload_to(office, outgoing, &target, name, source, content).await
+}
+
+/// The same to a place of its own; `name` is what the upload is remembered by.
+async fn upload_to(
+    office: &Office,
+    outgoing: &Outgoing,
+    target: &Target,
+    name: &str,
+    source: Arc<dyn PartSource>,
+    content: u64,
+) -> Result<Uploaded> {
     let mut journal = outgoing.journal(name)?;
     let meter = Meter::new(&office.progress, content, source.layout().object_bytes());
     let progress: Arc<dyn consign_transfer::Progress> = meter.clone();
     let s3 = office.cloud.s3();
     // Boxed: the machinery below is deep, and every caller would carry it in its own future.
     let uploading =
-        office.engine.upload(s3, &target, source, &mut journal, &progress, &office.cancel);
+        office.engine.upload(s3, target, source, &mut journal, &progress, &office.cancel);
     let uploaded = Box::pin(uploading).await;
     let uploaded =
         uploaded.map_err(|error| transfer_error(error, format!("{name} cannot be sent")))?;

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch;
 use crate::office::Office;
+use crate::shares;
 use crate::state::{lane_path, read};
 use consign_model::{ConsignmentId, Digest, KeyId, Lane, LaneName, Limits, Manifest};
 
@@ -25,7 +26,9 @@ pub async fn show(office: &Office, lane: &LaneName, id: &ConsignmentId) -> Resul
         return sent(office, found, id);
     }
     let lane = office.lane_to_receive(lane)?;
-    let opened = fetch::manifest(office, lane, id).await?.ok_or_else(|| absent(lane, id))?;
+    let Some(opened) = fetch::manifest(office, lane, id).await? else {
+        return Err(shares::absent(office, lane, id).await);
+    };
     Ok(Shown { manifest: opened.manifest, digest: opened.digest, signer: Some(opened.signer) })
 }
 

@@ -141,6 +141,10 @@ impl<W> Bounded<W> {
     pub(crate) fn finish(self) -> (u64, Digest) {
         self.digesting.finish()
     }
+
+    pub(crate) fn into_inner(self) -> W {
+        self.digesting.inner
+    }
 }
 
 impl<W: Write> Write for Bounded<W> {

@@ -5,6 +5,7 @@ use crate::at_rest::locate;
 use crate::destination::{Partial, cannot_write};
 use crate::error::{Error, ErrorKind, Result, join};
 use crate::fetch;
+use crate::layout;
 use crate::meter::Meter;
 use crate::office::Office;
 use crate::opened_file::{Collected, OpenedFile, open_prefix, prefix_bytes};
@@ -142,7 +143,8 @@ impl Unloading {
         };
         let sink = Arc::new(self.sink(object, file, open).await?);
         let parts = Arc::clone(&sink) as Arc<dyn PartSink>;
-        self.download(object, sink.layout(), parts, &mut journal, file.size).await?;
+        let place = self.locate(object, file).await?;
+        self.download(object, &place, sink.layout(), parts, &mut journal, file.size).await?;
         if let (Some(shelf), Some(open)) = (&shelf, sink.file()) {
             shelf.finish_file(file, open)?;
         }
@@ -167,9 +169,9 @@ impl Unloading {
         let spool = Arc::new(Spool::new(&folder, object.name.as_str(), object.sealed_bytes)?);
         let parts = Arc::clone(&spool) as Arc<dyn PartSink>;
         let mut journal = DownloadJournal::in_memory();
-        self.download(object, spool.layout(), parts, &mut journal, file.size).await?;
-        let metadata =
-            fetch::metadata(&self.office, &self.lane, &self.locate(object).await?).await?;
+        let place = self.locate(object, file).await?;
+        self.download(object, &place, spool.layout(), parts, &mut journal, file.size).await?;
+        let metadata = fetch::metadata(&self.office, &self.lane, &place).await?;
         let (this, object, file) = (Arc::clone(self), object.clone(), file.clone());
         let opened = tokio::task::spawn_blocking(move || {
             this.open_spooled(&object, &file, &spool, &metadata)
@@ -196,7 +198,7 @@ impl Unloading {
         };
         let mut out = Bounded::new(std::io::BufWriter::with_capacity(1 << 20, out), file.size);
         let bytes = object.sealed_bytes;
-        open_stream(&self.office, &self.lane, spool.file()?, bytes, metadata, &mut out)
+        open_stream(&self.office, &self.lane, spool.file()?, bytes, file.size, metadata, &mut out)
             .and_then(|()| {
                 let flushed = out.flush();
                 flushed.map_err(|error| cannot_write(Path::new(file.path.as_str()), error))
@@ -209,10 +211,11 @@ impl Unloading {
         Ok(Some(digest))
     }
 
-    /// Where an object is, with the key that S3 needs for it.
-    async fn locate(&self, object: &ManifestObject) -> Result<GetObject> {
+    /// Where an object is, with the key that S3 needs for it; `file` is in it, or the first in it.
+    async fn locate(&self, object: &ManifestObject, file: &ManifestFile) -> Result<GetObject> {
         let origin = object.customer_key.as_ref();
-        locate(&self.office, &self.lane, &self.manifest.id, object.name.as_str(), origin).await
+        let name = layout::name(&self.lane, &object.name, &file.path);
+        locate(&self.office, &self.lane, &self.manifest.id, &name, origin).await
     }
 
     async fn sink(
@@ -227,7 +230,7 @@ impl Unloading {
             return OpenedFile::plain(file.size, open, buffers);
         }
         let prefix_bytes = prefix_bytes(file, object)?;
-        let name = self.locate(object).await?;
+        let name = self.locate(object, file).await?;
         let prefix = fetch::head(&self.office, &name, prefix_bytes).await;
         let prefix = prefix.map_err(|error| missing(error, object))?;
         let opener = open_prefix(&prefix, file.size, &self.office.keys.identities)
@@ -244,12 +247,12 @@ impl Unloading {
             Arc::new(Collected::new(object.sealed_bytes, self.office.engine.buffers())?);
         let parts = Arc::clone(&collected) as Arc<dyn PartSink>;
         let mut journal = DownloadJournal::in_memory();
-        self.download(object, collected.layout(), parts, &mut journal, 0).await?;
+        let first = files.first().and_then(|index| self.manifest.files.get(*index));
+        let first = first.ok_or_else(|| Error::new(ErrorKind::Bug, "a pack without files"))?;
+        let place = self.locate(object, first).await?;
+        self.download(object, &place, collected.layout(), parts, &mut journal, 0).await?;
         let metadata = match is_sequential(&self.lane) {
-            true => {
-                let place = self.locate(object).await?;
-                fetch::metadata(&self.office, &self.lane, &place).await?
-            }
+            true => fetch::metadata(&self.office, &self.lane, &place).await?,
             false => Metadata::new(),
         };
         let (this, object, files) = (Arc::clone(self), object.clone(), files.to_vec());
@@ -315,19 +318,20 @@ impl Unloading {
     async fn download(
         &self,
         object: &ManifestObject,
+        place: &GetObject,
         layout: consign_transfer::PartLayout,
         sink: Arc<dyn PartSink>,
         journal: &mut DownloadJournal,
         content: u64,
     ) -> Result<Downloaded> {
-        let name = self.locate(object).await?;
+        let place = place.clone();
         let whole = Object {
-            bucket: name.bucket,
-            key: name.key,
+            bucket: place.bucket,
+            key: place.key,
             version_id: None,
             layout,
-            expected_bucket_owner: name.expected_bucket_owner,
-            customer_key: name.customer_key,
+            expected_bucket_owner: place.expected_bucket_owner,
+            customer_key: place.customer_key,
         };
         let office = &self.office;
         let meter = Meter::new(&office.progress, content, layout.object_bytes());

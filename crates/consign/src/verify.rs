@@ -7,7 +7,7 @@ use crate::fetch;
 use crate::letter::Opened;
 use crate::office::Office;
 use crate::progress::Phase;
-use crate::show::absent;
+use crate::shares;
 use crate::state::{lane_path, read_lines};
 use crate::unload::unload_all;
 use consign_model::{ConsignmentId, KeyId, LaneName, PartyName, Timestamp};
@@ -38,7 +38,9 @@ pub struct Verified {
 pub async fn verify(office: &Office, lane: &LaneName, id: &ConsignmentId) -> Result<Verified> {
     let lane = office.lane_to_receive(lane)?;
     office.progress.begin(Phase::Looking, 0, 0);
-    let opened = fetch::manifest(office, lane, id).await?.ok_or_else(|| absent(lane, id))?;
+    let Some(opened) = fetch::manifest(office, lane, id).await? else {
+        return Err(shares::absent(office, lane, id).await);
+    };
     let Opened { manifest, digest, signer } = opened;
 
     let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "received");

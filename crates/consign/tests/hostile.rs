@@ -351,7 +351,7 @@ async fn withheld_and_forked_consignments_are_noticed() {
     let only = |n: usize, accept_gap| ReceiveOptions {
         only: Some(ids[n].clone()),
         accept_gap,
-        again: false,
+        ..ReceiveOptions::default()
     };
     receive(world, &only(0, false)).await.expect("the first");
     let skipped = receive(world, &only(2, false)).await.expect("the third");

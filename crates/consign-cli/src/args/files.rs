@@ -17,6 +17,10 @@ pub(crate) struct SendArgs {
     /// The lane to send on
     #[arg(long, value_name = "LANE")]
     pub(crate) lane: String,
+    /// Names of files that are put before all others, with commas between them; on lanes with
+    /// `layout = "s3s2"` alone
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) metadata_files: Vec<String>,
     /// Only say what would be sent; sends nothing
     #[arg(long, conflicts_with = "abandon")]
     pub(crate) dry_run: bool,
@@ -41,6 +45,10 @@ pub(crate) struct ReceiveArgs {
     /// Accept that consignments in between are missing (expired, or held back by somebody)
     #[arg(long)]
     pub(crate) accept_gap: bool,
+    /// On a lane with `layout = "s3s2"`: take what s3s2 itself wrote, which nobody has signed, though the
+    /// exchange file gives the sender signers
+    #[arg(long)]
+    pub(crate) accept_unsigned: bool,
 }
 
 /// List the consignments on a lane

@@ -29,7 +29,7 @@ signed, or a proof or an audit failed · 4 access denied or no credentials · 5 
 network failed, try again · 130 interrupted (run the same command again to go on)
 
 Settings: a flag wins over its environment variable, which wins over the file \
-~/.config/consign/config.toml (keys: exchange, as, keys, state, profile, endpoint, region).
+~/.config/consign/config.toml (keys: exchange, as, keys, identity, signer, state, profile, endpoint, region).
 
 Start here:  consign demo";
 

@@ -45,7 +45,8 @@ pub(crate) struct S3s2Common {
 /// Seal the files of a folder and put them where `s3s2 decrypt` looks for them
 ///
 /// Takes the flags and configuration files of `s3s2 share`. Each file is zipped and sealed for the
-/// receiver's public key, metadata files first; then come the manifest and, last, the trigger.
+/// receiver's public key, metadata files first; then come the manifest and, last, the trigger. If it is
+/// interrupted, the same command goes on where it stopped.
 ///
 /// What an s3s2 share does not protect, because its format has no place for it: nothing is signed, so
 /// whoever can write to the bucket can add files that look like yours; nothing shows that a whole share
@@ -72,8 +73,9 @@ pub(crate) struct S3s2ShareArgs {
     /// What the share's name begins with; not secret
     #[arg(long, value_name = "TEXT")]
     pub(crate) prefix: Option<String>,
-    /// The receiver's public key: RSA, from `s3s2 genkey` or `gpg --export`
-    #[arg(long, value_name = "FILE")]
+    /// The receiver's public key, RSA, from `s3s2 genkey` or `gpg --export`: a file, ssm:NAME,
+    /// secretsmanager:NAME, or https://HOST/PATH, each perhaps with #FINGERPRINT, which an address must have
+    #[arg(long, value_name = "FILE|SOURCE")]
     pub(crate) receiver_public_key: Option<PathBuf>,
     /// Names of files that go first and into every batch, with commas between them
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -87,7 +89,8 @@ pub(crate) struct S3s2ShareArgs {
     /// Put the empty object `._lambda_trigger` at the end of each batch [default: true]
     #[arg(long, value_name = "BOOL", num_args = SWITCH, default_missing_value = "true", action = ArgAction::Set)]
     pub(crate) lambda_trigger: Option<bool>,
-    /// Folder for sealed files on their way [default: the system's folder for temporary files]
+    /// Folder for sealed files on their way, from which an interrupted share goes on [default: in the state
+    /// folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch_directory: Option<PathBuf>,
     /// Move shared files there, below their paths, when their batch is complete
@@ -99,7 +102,8 @@ pub(crate) struct S3s2ShareArgs {
     /// KMS key to ask S3 for [default: what the bucket says]
     #[arg(long, value_name = "KEY")]
     pub(crate) awskey: Option<String>,
-    #[arg(long, hide = true)]
+    /// The receiver's public key, in a parameter of Systems Manager
+    #[arg(long, value_name = "NAME", conflicts_with = "receiver_public_key")]
     pub(crate) ssm_public_key: Option<String>,
 }
 
@@ -128,8 +132,9 @@ pub(crate) struct S3s2DecryptArgs {
     /// The folder to collect into
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-    /// Your private key: RSA, without passphrase, from `s3s2 genkey` or `gpg --export-secret-keys`
-    #[arg(long, value_name = "FILE")]
+    /// Your private key, RSA, without passphrase, from `s3s2 genkey` or `gpg --export-secret-keys`: a file,
+    /// ssm:NAME or secretsmanager:NAME
+    #[arg(long, value_name = "FILE|SOURCE")]
     pub(crate) my_private_key: Option<PathBuf>,
     /// Taken and passed over: opening needs the private key alone
     #[arg(long, value_name = "FILE")]
@@ -143,7 +148,8 @@ pub(crate) struct S3s2DecryptArgs {
     /// How many times larger than what is fetched the files may be
     #[arg(long, value_name = "FACTOR", default_value_t = consign_s3s2::EXPANSION_MAX)]
     pub(crate) expansion_max: u32,
-    #[arg(long, hide = true)]
+    /// Your private key, in a parameter of Systems Manager
+    #[arg(long, value_name = "NAME", conflicts_with = "my_private_key")]
     pub(crate) ssm_private_key: Option<String>,
     #[arg(long, hide = true)]
     pub(crate) ssm_public_key: Option<String>,

@@ -21,8 +21,9 @@ pub(crate) struct SealArgs {
     /// file. Repeat for more
     #[arg(long, value_name = "RECIPIENT|PARTY")]
     pub(crate) to: Vec<String>,
-    /// A file of recipients, one a line, such as a `.pub` file. Repeat for more
-    #[arg(long, value_name = "FILE")]
+    /// A file of recipients, one a line, such as a `.pub` file, or where one is kept: ssm:NAME,
+    /// secretsmanager:NAME. Repeat for more
+    #[arg(long, value_name = "FILE|SOURCE")]
     pub(crate) recipients_file: Vec<PathBuf>,
     /// Seal with a passphrase that is asked for
     #[arg(long)]
@@ -58,9 +59,9 @@ pub(crate) struct OpenArgs {
     /// Where to write; `-` is standard output even on a terminal [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// A file of identities: of age, an OpenSSH private key, or either protected by a passphrase.
-    /// Repeat for more
-    #[arg(long, short, value_name = "FILE")]
+    /// A file of identities: of age, an OpenSSH private key, or either protected by a passphrase; or
+    /// where one is kept: ssm:NAME, secretsmanager:NAME. Repeat for more
+    #[arg(long, short, value_name = "FILE|SOURCE")]
     pub(crate) identity: Vec<PathBuf>,
     /// The file whose first line is the passphrase [env: CONSIGN_PASSPHRASE_FILE]
     #[arg(long, value_name = "FILE")]

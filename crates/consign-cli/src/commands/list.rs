@@ -10,7 +10,7 @@ use crate::error::CommandError;
 use crate::office::{self, Side};
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::terminal::{Terminal, bytes, table};
+use crate::terminal::{Terminal, bytes, escape, table};
 
 /// Lists.
 pub(crate) async fn run(
@@ -37,7 +37,12 @@ pub(crate) async fn run(
                 one.lane.to_string(),
                 one.created.to_string(),
                 bytes(one.sealed_bytes),
-                standing(one.standing).to_owned(),
+                match &one.share {
+                    Some(share) => {
+                        format!("{}, not signed: {}", standing(one.standing), escape(share))
+                    }
+                    None => standing(one.standing).to_owned(),
+                },
             ]
         })
         .collect();
@@ -51,6 +56,7 @@ pub(crate) async fn run(
                 "objects": one.objects,
                 "sealed_bytes": one.sealed_bytes,
                 "standing": standing(one.standing),
+                "share": one.share,
             })
         })
         .collect();

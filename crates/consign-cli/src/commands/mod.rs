@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub(crate) mod handover;
 pub(crate) mod init;
 pub(crate) mod interrupt;
+pub(crate) mod key_sources;
 pub(crate) mod keyring;
 pub(crate) mod keys;
 pub(crate) mod lane_secret;

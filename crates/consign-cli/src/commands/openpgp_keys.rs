@@ -4,12 +4,17 @@
 //! KEYS/PARTY.openpgp            certificates of a party, of which the exchange file pins fingerprints
 //! KEYS/PARTY.openpgp-secret     our secret keys, mode 0600, without a passphrase of their own
 //! ```
+//!
+//! The same files hold keys for lanes with `layout = "s3s2"`. Those that s3s2 makes are bare: no owner, no
+//! signature. They serve on such lanes and nowhere else.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use consign::Keys;
 use consign_model::PartyName;
 use consign_seal::openpgp::{Certificate, SecretKey};
+use consign_seal::s3s2;
 
 use super::keys;
 use crate::error::CommandError;
@@ -34,7 +39,13 @@ pub(crate) fn read_into(
     if exist(keys_dir, party) {
         keys::check_private(&path)?;
         let bytes = zeroize::Zeroizing::new(bytes(&path)?);
-        keys.openpgp_secret = SecretKey::parse(&bytes).map_err(|error| faulty(&path, error))?;
+        keys.openpgp_secret = match (SecretKey::parse(&bytes), s3s2::SecretKey::parse(&bytes)) {
+            (Err(error), Err(_)) => return Err(faulty(&path, error)),
+            (secret, of_s3s2) => {
+                keys.s3s2_secret = Arc::new(of_s3s2.unwrap_or_default());
+                secret.unwrap_or_default()
+            }
+        };
         if let Some(locked) = keys.openpgp_secret.iter().find(|key| key.is_locked()) {
             return Err(CommandError::usage(format!(
                 "the OpenPGP key {} in {} is protected by a passphrase",
@@ -49,8 +60,23 @@ pub(crate) fn read_into(
         entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == CERTIFICATES)) {
-        let certificates = Certificate::parse(&bytes(path)?);
-        keys.openpgp_certificates.extend(certificates.map_err(|error| faulty(path, error))?);
+        add_public(&bytes(path)?, keys).map_err(|error| faulty(path, error))?;
+    }
+    Ok(())
+}
+
+/// Adds the certificates of a keyring, and the key in it that s3s2 would take.
+///
+/// # Errors
+/// When there is neither.
+pub(crate) fn add_public(bytes: &[u8], keys: &mut Keys) -> Result<(), consign_seal::Error> {
+    let now = crate::office::now_ms() / 1000;
+    match (Certificate::parse(bytes), s3s2::PublicKey::parse(bytes, now)) {
+        (Err(error), Err(_)) => return Err(error),
+        (certificates, of_s3s2) => {
+            keys.openpgp_certificates.extend(certificates.unwrap_or_default());
+            keys.s3s2_public.extend(of_s3s2.ok());
+        }
     }
     Ok(())
 }

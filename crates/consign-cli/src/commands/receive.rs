@@ -23,7 +23,11 @@ pub(crate) async fn run(
     let bar = Arc::new(Bar::new(terminal));
     let office = office::open(settings, exchange, party, bar.clone()).await?;
     office::cancel_on_interrupt(&office);
-    let options = ReceiveOptions { accept_gap: args.accept_gap, ..ReceiveOptions::default() };
+    let options = ReceiveOptions {
+        accept_gap: args.accept_gap,
+        accept_unsigned: args.accept_unsigned,
+        ..ReceiveOptions::default()
+    };
     let received = consign::receive(&office, &lane, &args.into, &options).await;
     bar.finish();
     let received = received?;
@@ -48,13 +52,30 @@ fn view(received: &Received) -> serde_json::Value {
             })
         })
         .collect();
+    let shares: Vec<_> = received
+        .shares
+        .iter()
+        .map(|share| {
+            serde_json::json!({
+                "id": share.id.to_string(),
+                "share": share.share,
+                "sender": share.sender.to_string(),
+                "files": share.files,
+                "bytes": share.bytes,
+                "path": share.path,
+                "signed": false,
+                "cast5_files": share.old_ciphers,
+            })
+        })
+        .collect();
     let refused: Vec<_> = received
         .refused
         .iter()
         .map(|refused| serde_json::json!({"id": refused.id.to_string(), "error": chain(&refused.error)}))
         .collect();
     serde_json::json!({
-        "consignments": consignments, "refused": refused, "notices": received.notices,
+        "consignments": consignments, "shares": shares, "refused": refused,
+        "notices": received.notices,
     })
 }
 
@@ -71,7 +92,25 @@ fn text(received: &Received) -> String {
             arrived.path.display(),
         ));
     }
-    if received.consignments.is_empty() && received.refused.is_empty() {
+    for share in &received.shares {
+        lines.push(format!(
+            "Received {} (share {}, not signed): {}, {}, in {}",
+            share.id,
+            escape(&share.share),
+            files(share.files),
+            bytes(share.bytes),
+            share.path.display(),
+        ));
+    }
+    if !received.shares.is_empty() {
+        lines.push(
+            "note: nobody has signed a share of s3s2: that it opens does not tell who wrote it, and \
+             nothing shows that one is missing"
+                .to_owned(),
+        );
+    }
+    let arrived = received.consignments.len() + received.shares.len();
+    if arrived == 0 && received.refused.is_empty() {
         lines.push("Nothing new.".to_owned());
     }
     lines.join("\n")

@@ -6,6 +6,7 @@ use std::time::Instant;
 use consign::{Preview, SendOptions, Sent, Skipped};
 use consign_model::LaneName;
 
+use super::key_sources;
 use crate::args::SendArgs;
 use crate::error::CommandError;
 use crate::office::{self, Side};
@@ -22,7 +23,7 @@ pub(crate) async fn run(
     let exchange = settings.exchange()?;
     let (lane, party) = office::lane_and_party(&exchange, settings, &args.lane, Side::Sender)?;
     let bar = Arc::new(Bar::new(terminal));
-    let office = office::open(settings, exchange, party, bar.clone()).await?;
+    let mut office = office::open(settings, exchange, party, bar.clone()).await?;
     office::cancel_on_interrupt(&office);
     if args.abandon {
         let given_up = consign::abandon(&office, &lane).await?.map(|id| id.to_string());
@@ -37,8 +38,10 @@ pub(crate) async fn run(
         bar.finish();
         return show_preview(&preview?, &lane, terminal);
     }
+    key_sources::add_receivers(&mut office, &lane, settings).await?;
     let started = Instant::now();
-    let sent = consign::send(&office, &lane, &args.paths, &SendOptions::default()).await;
+    let options = SendOptions { metadata_files: args.metadata_files.clone() };
+    let sent = consign::send(&office, &lane, &args.paths, &options).await;
     bar.finish();
     let sent = sent?;
     let seconds = started.elapsed().as_secs_f64();

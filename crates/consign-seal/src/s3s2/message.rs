@@ -40,17 +40,23 @@ pub struct Opened {
     pub bytes: u64,
 }
 
-/// Seals everything that `content` gives, for one key, as `s3s2 decrypt` reads it: AES-256 with a
-/// modification detection code, in s3s2's armor. What was written before an error is of no use.
+/// Seals everything that `content` gives, for these keys, as `s3s2 decrypt` reads it: AES-256 with a
+/// modification detection code, in s3s2's armor. s3s2 itself seals for one key only, and opens what is
+/// sealed for its own among others. What was written before an error is of no use.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when reading or writing fails.
-pub fn seal(content: impl Read, sealed: impl Write, key: &PublicKey) -> Result<(), Error> {
+/// [`ErrorKind::Usage`] without a key, [`ErrorKind::Io`] when reading or writing fails.
+pub fn seal(content: impl Read, sealed: impl Write, keys: &[PublicKey]) -> Result<(), Error> {
+    if keys.is_empty() {
+        return Err(Error::usage("there is no key to seal for"));
+    }
     let mut builder =
         MessageBuilder::from_reader("", content).seipd_v1(OsRng, SymmetricKeyAlgorithm::AES256);
-    builder
-        .encrypt_to_key(OsRng, &key.packet)
-        .map_err(|_| Error::internal("the session key cannot be encrypted"))?;
+    for key in keys {
+        builder
+            .encrypt_to_key(OsRng, &key.packet)
+            .map_err(|_| Error::internal("the session key cannot be encrypted"))?;
+    }
     let mut armor = ArmorWriter::new(sealed).map_err(Error::from_io)?;
     builder.to_writer(OsRng, &mut armor).map_err(|error| match error {
         pgp::errors::Error::IO { source, .. } => Error::from_io(source),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use consign_s3s2::{Collect, Collected, Wildcards};
-use consign_seal::s3s2::{Cipher, SecretKey};
+use consign_seal::s3s2::Cipher;
 use serde_json::json;
 
-use super::{configured, key_file, natively, needed, parallelism, passed_over, read, store};
+use super::{
+    configured, connection, key_source, natively, needed, parallelism, passed_over, store,
+};
 use crate::args::S3s2DecryptArgs;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -20,17 +22,23 @@ pub(super) async fn run(
     let config = configured(&args.common, settings)?;
     let unneeded = args.my_public_key.is_some() || args.ssm_public_key.is_some();
     passed_over(terminal, &args.common, &[(unneeded, "my-public-key")]);
-    let parameter = args.ssm_private_key.as_ref().or(config.ssm_private_key.as_ref());
+    // What was typed wins; else s3s2 looks into Systems Manager first.
+    let configured = config.ssm_private_key.as_ref().filter(|_| args.my_private_key.is_none());
+    let parameter = args.ssm_private_key.as_ref().or(configured);
     let file = args.my_private_key.clone().or_else(|| config.my_private_key.clone());
-    let key_file = key_file(file, parameter, "my-private-key")?;
-    let keys = SecretKey::parse(&read(&key_file, "the private key")?)
-        .map_err(|error| CommandError::from(error).within(key_file.display().to_string()))?;
-    warn_of_readers(&key_file, terminal);
+    if let (Some(file), None) = (&file, parameter) {
+        warn_of_readers(file, terminal);
+    }
+    let source = key_source(file, parameter, "my-private-key")?;
+    let wanted = needed(args.file.clone().or_else(|| config.file.clone()), "file")?;
+    let cloud = connection(&source, &config, settings).await?;
+    let keys = source.s3s2_secret_keys(cloud.as_ref()).await?;
     let filter = args.filter_files.clone().or_else(|| config.filter_files.clone());
     let options = Collect {
-        file: needed(args.file.clone().or_else(|| config.file.clone()), "file")?,
+        file: wanted,
         organization: config.org.clone(),
         into: needed(args.directory.clone().or_else(|| config.directory.clone()), "directory")?,
+        own_folder: None,
         keys: Arc::new(keys),
         filter: Wildcards::parse(&filter.unwrap_or_default()),
         parallelism: parallelism(&config),

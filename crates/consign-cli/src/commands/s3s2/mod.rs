@@ -8,12 +8,13 @@ mod share;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use consign::KeySource;
 use consign_cloud::Cloud;
 use consign_s3s2::{Config, Store};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits, Silent};
 
 use crate::args::{S3s2Command, S3s2Common};
-use crate::commands::interrupt;
+use crate::commands::{interrupt, key_sources};
 use crate::connect;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -70,25 +71,40 @@ fn passed_over(terminal: &Terminal, common: &S3s2Common, more: &[(bool, &str)]) 
     }
 }
 
-/// The bucket, with the credentials at hand.
-async fn store(config: &Config, settings: &Settings) -> Result<Store, CommandError> {
-    let bucket = needed(config.bucket.clone(), "bucket")?;
-    let settings = Settings {
+/// The settings, with what the configuration file of s3s2 says beside them.
+fn with_config(config: &Config, settings: &Settings) -> Settings {
+    Settings {
         profile: config.aws_profile.clone().or_else(|| settings.profile.clone()),
         region: settings.region.clone().or_else(|| config.region.clone()),
         ..settings.clone()
-    };
+    }
+}
+
+/// The connection that a key's source needs.
+async fn connection(
+    source: &KeySource,
+    config: &Config,
+    settings: &Settings,
+) -> Result<Option<Cloud>, CommandError> {
+    key_sources::connection(source, &with_config(config, settings)).await
+}
+
+/// The bucket, with the credentials at hand.
+async fn store(config: &Config, settings: &Settings) -> Result<Store, CommandError> {
+    let bucket = needed(config.bucket.clone(), "bucket")?;
+    let settings = with_config(config, settings);
     let cloud = Cloud::connect(&connect::cloud_settings(&settings, None)).await?;
     let cancel = Cancel::new();
     let raised = cancel.clone();
     tokio::spawn(async move {
         interrupt::wait().await;
-        raised.cancel(Cancelled::Abort);
+        raised.cancel(Cancelled::Keep);
     });
     Ok(Store {
         s3: cloud.s3().clone(),
         engine: Engine::new(Limits::default()),
         bucket,
+        owner: None,
         kms_key: config.awskey.clone(),
         cancel,
         progress: Arc::new(Silent),
@@ -103,19 +119,19 @@ fn needed<T>(value: Option<T>, flag: &str) -> Result<T, CommandError> {
     value.ok_or_else(|| CommandError::usage(format!("--{flag} is missing")))
 }
 
-/// The file of a key; keys elsewhere must be fetched first.
-fn key_file(
-    file: Option<PathBuf>,
+/// Where a key is: in a file, in a parameter, or wherever else a source may name.
+fn key_source(
+    named: Option<PathBuf>,
     parameter: Option<&String>,
     flag: &str,
-) -> Result<PathBuf, CommandError> {
-    match (file, parameter) {
-        (Some(file), None) => Ok(file),
-        (_, Some(name)) => {
-            Err(CommandError::usage("keys are read from files, not from SSM").hint(format!(
-                "(umask 077; aws ssm get-parameter --with-decryption --name '{name}' \
-                 --query Parameter.Value --output text > KEY), then --{flag} KEY"
-            )))
+) -> Result<KeySource, CommandError> {
+    match (named, parameter) {
+        (_, Some(name)) => key_sources::resolve(&format!("ssm:{name}")),
+        (Some(named), None) => {
+            let text = named.to_str().ok_or_else(|| {
+                CommandError::usage(format!("--{flag} {} is not UTF-8", named.display()))
+            })?;
+            key_sources::resolve(text)
         }
         (None, None) => needed(None, flag),
     }

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use consign_s3s2::{Batch, Config, Found, Share, Shared, Survey};
-use consign_seal::s3s2::PublicKey;
 use serde_json::json;
 
-use super::{configured, key_file, natively, needed, now, parallelism, passed_over, read, store};
+use super::{
+    configured, connection, key_source, natively, needed, now, parallelism, passed_over, read,
+    store,
+};
 use crate::args::S3s2ShareArgs;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -22,13 +24,13 @@ pub(super) async fn run(
     let config = merged(args, configured(&args.common, settings)?);
     passed_over(terminal, &args.common, &[(args.chunk_size.is_some(), "chunk-size")]);
     let survey = survey(&config)?;
-    let key_file = key_file(
+    let source = key_source(
         config.receiver_public_key.clone(),
         config.ssm_public_key.as_ref(),
         "receiver-public-key",
     )?;
-    let key = PublicKey::parse(&read(&key_file, "the public key")?, now())
-        .map_err(|error| CommandError::from(error).within(key_file.display().to_string()))?;
+    let cloud = connection(&source, &config, settings).await?;
+    let key = source.s3s2_key(cloud.as_ref(), now()).await?;
     terminal.say(&format!("Sealing for the key {}", key.fingerprint()));
     if key.is_bare() {
         terminal.say("note: the key file says nothing of its owner and never expires: compare the fingerprint");
@@ -40,7 +42,10 @@ pub(super) async fn run(
         parallelism: parallelism(&config),
         batch_files: config.batch_size.unwrap_or(BATCH_FILES) as usize,
         trigger: config.lambda_trigger.unwrap_or(true),
-        scratch: config.scratch_directory.clone().unwrap_or_else(std::env::temp_dir),
+        scratch: match &config.scratch_directory {
+            Some(folder) => folder.join(".consign-s3s2"),
+            None => settings.state_dir.join("s3s2"),
+        },
         now: i64::try_from(now()).unwrap_or_default(),
     };
     let store = store(&config, settings).await?;
@@ -55,6 +60,7 @@ pub(super) async fn run(
         away.failed = survey.all().try_for_each(deleted).err();
     }
     report(terminal, &shared, &survey)?;
+    shared.told()?;
     natively(
         terminal,
         &[
@@ -95,7 +101,10 @@ fn merged(args: &S3s2ShareArgs, config: Config) -> Config {
             .or(config.share_from_list.filter(|_| args.directory.is_none())),
         prefix: args.prefix.clone().or(config.prefix),
         receiver_public_key: args.receiver_public_key.clone().or(config.receiver_public_key),
-        ssm_public_key: args.ssm_public_key.clone().or(config.ssm_public_key),
+        ssm_public_key: args
+            .ssm_public_key
+            .clone()
+            .or(config.ssm_public_key.filter(|_| args.receiver_public_key.is_none())),
         metadata_files,
         batch_size: args.batch_size.or(config.batch_size),
         lambda_trigger: args.lambda_trigger.or(config.lambda_trigger),
@@ -184,5 +193,9 @@ fn report(terminal: &Terminal, shared: &Shared, survey: &Survey) -> Result<(), C
         let count = files(batch.files.len() as u64);
         lines.push(format!("Shared {count}, {}: {}", bytes(batch.bytes), batch.manifest));
     }
-    terminal.result(&json!({"batches": batches, "skipped": skipped}), &lines.join("\n"))
+    if shared.resumed {
+        lines.push("note: went on where an earlier run had stopped".to_owned());
+    }
+    let value = json!({"batches": batches, "skipped": skipped, "resumed": shared.resumed});
+    terminal.result(&value, &lines.join("\n"))
 }
