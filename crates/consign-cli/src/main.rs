@@ -22,7 +22,8 @@ use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let terminal = Terminal::new(arguments.global.json, arguments.global.quiet);
+    let terminal = Terminal::new(arguments.global.json, arguments.global.quiet)
+        .with_details(arguments.global.verbose);
     match start(arguments, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,7 +77,7 @@ async fn run(
         Command::Show(args) => commands::show::run(&args, settings, terminal).await,
         Command::Verify(args) => commands::verify::run(&args, settings, terminal).await,
         Command::S3s2(command) => commands::s3s2::run(&command, settings, terminal).await,
-        Command::Seal(args) => commands::seal::run(&args, settings, terminal),
+        Command::Seal(args) => commands::seal::run(&args, settings, terminal).await,
         Command::Open(args) => commands::open::run(&args, settings, terminal).await,
         Command::Completions(args) => commands::completions::run(&args),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),

@@ -1,21 +1,26 @@
 //! `consign open`: says what a sealed thing is and who can open it, and opens it with whatever key
 //! is at hand. Works without any exchange.
+//!
+//! Here it is decided what the thing is; each format has a file of its own. All of them keep to two
+//! rules. A file gets its name when all of it is authentic ([`WholeFile`]). A pipe gets no byte that is
+//! not: where a format authenticates at its end, what is sealed is read twice.
 
-use std::io::Read;
+mod age;
+mod openpgp;
+mod s3ec;
+mod s3s2;
+mod source;
 
-use consign_seal::age::SealedFile;
 use consign_seal::sniff::Format;
 
-use super::interrupt::{self, Flag};
-use super::keyring::Keyring;
-use super::passphrase::Passphrases;
-use super::sealed_source::SealedSource;
-use super::sealed_stream;
+use super::interrupt;
 use super::whole_file::WholeFile;
 use crate::args::OpenArgs;
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
 use crate::terminal::{Terminal, bytes, escape};
+use source::SealedSource;
+pub(crate) use source::copy;
 
 /// Opens, or with `--inspect` only looks.
 pub(crate) async fn run(
@@ -25,142 +30,85 @@ pub(crate) async fn run(
 ) -> Result<(), CommandError> {
     let stop = interrupt::flag();
     let source = SealedSource::find(&args.what, settings, &stop).await?;
-    match source.format {
-        Format::Age { .. } => age(args, source, settings, terminal, &stop),
-        _ if args.inspect => inspect_other(&source, terminal),
-        _ => Err(not_opened(&source)),
-    }
-}
-
-fn age(
-    args: &OpenArgs,
-    source: SealedSource,
-    settings: &Settings,
-    terminal: &Terminal,
-    stop: &Flag,
-) -> Result<(), CommandError> {
-    let SealedSource { name, format, bytes: length, reader, .. } = source;
-    let within = |error: CommandError| error.within(escape(&name));
-    let file = SealedFile::read(reader).map_err(|e| within(e.into()))?;
-    let passphrases = Passphrases::from(args.passphrase_file.as_deref());
-    let keyring = Keyring::new(&args.identity, file.header(), settings, passphrases);
-    if args.inspect {
-        return inspect(&name, format, length, &file, &keyring, terminal);
-    }
-    let output = match &args.output {
-        Some(path) => WholeFile::create(path, args.force)?,
-        None => WholeFile::piped()?,
+    let name = source.name.clone();
+    let within = |error: CommandError| explained(error, args).within(escape(&name));
+    let format = match source.format {
+        Format::OpenPgp { .. } if args.what.ends_with(s3s2::ENDING) => Format::S3s2,
+        format => format,
     };
-    let (file_key, _) = keyring.find(file.header()).map_err(within)?;
-    let (opener, mut sealed) = file.into_parts(&file_key).map_err(|e| within(e.into()))?;
-    write(&mut sealed, output, |sealed, output| {
-        sealed_stream::open(sealed, output, &opener, stop).map_err(within)
-    })
-    .and_then(|written| said(args, &name, written, terminal))
+    refuse_idle_flags(args, format)?;
+    match format {
+        Format::Age { .. } => age::open(args, source, settings, terminal, &stop),
+        Format::OpenPgp { .. } => openpgp::open(args, source, settings, terminal, &stop),
+        Format::S3s2 => s3s2::open(args, source, settings, terminal, &stop),
+        Format::S3Encryption { .. } => s3ec::open(args, source, terminal).await,
+        _ => Err(CommandError::from_seal_kind(
+            consign_seal::ErrorKind::NotSealed,
+            "it is in no sealed format that is known here",
+        )
+        .hint("known are age, OpenPGP, s3s2 and the Amazon S3 Encryption Client")),
+    }
+    .map_err(within)
 }
 
-/// The final name comes only after the last byte.
-fn write<R: Read>(
-    sealed: &mut R,
-    mut output: WholeFile,
-    open: impl FnOnce(&mut R, &mut WholeFile) -> Result<u64, CommandError>,
-) -> Result<u64, CommandError> {
-    let written = open(sealed, &mut output)?;
-    output.finish()?;
-    Ok(written)
+/// A demand that the format cannot meet must not pass in silence.
+fn refuse_idle_flags(args: &OpenArgs, format: Format) -> Result<(), CommandError> {
+    let refuse = |flag: &str, why: &str| {
+        Err(CommandError::usage(format!("{flag} {why}; this is {}", format.name())))
+    };
+    if !args.signer.is_empty() && !matches!(format, Format::OpenPgp { .. }) {
+        return refuse("--signer", "is for OpenPGP: nothing else that is opened here is signed");
+    }
+    if !args.object_keys.context.is_empty() && !matches!(format, Format::S3Encryption { .. }) {
+        return refuse("--context", "is for objects of the Amazon S3 Encryption Client");
+    }
+    if args.into.is_some() && format != Format::S3s2 {
+        return refuse("--into", "is for files of s3s2, which carry a name; say -o FILE");
+    }
+    Ok(())
 }
 
+/// What can be done about it here.
+fn explained(error: CommandError, args: &OpenArgs) -> CommandError {
+    match error.seal_kind() {
+        Some(consign_seal::ErrorKind::Weak) if !args.legacy => error.hint(
+            "if you know where it comes from, open it with --legacy; ask for it in a safer form",
+        ),
+        _ => error,
+    }
+}
+
+/// Where the content goes.
+fn output(args: &OpenArgs) -> Result<WholeFile, CommandError> {
+    match &args.output {
+        Some(path) => WholeFile::create(path, args.force),
+        None => WholeFile::piped(),
+    }
+}
+
+/// Says what was done, unless standard output is taken.
 fn said(
-    args: &OpenArgs,
     name: &str,
+    file: Option<&std::path::Path>,
     written: u64,
+    more: &serde_json::Value,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    let Some(path) = args.output.as_ref().filter(|path| path.as_os_str() != "-") else {
-        return Ok(());
-    };
-    let view = serde_json::json!({
+    let Some(path) = file.filter(|path| path.as_os_str() != "-") else { return Ok(()) };
+    let mut view = serde_json::json!({
         "sealed": name,
         "file": path.display().to_string(),
         "bytes": written,
     });
-    let text = format!("opened {} as {} ({})", escape(name), path.display(), bytes(written));
+    if let (Some(view), Some(more)) = (view.as_object_mut(), more.as_object()) {
+        view.extend(more.clone());
+    }
+    let shown = escape(&path.display().to_string());
+    let text = format!("opened {} as {shown} ({})", escape(name), bytes(written));
     terminal.result(&view, &text)
 }
 
-fn inspect<R: Read>(
-    name: &str,
-    format: Format,
-    length: Option<u64>,
-    file: &SealedFile<R>,
-    keyring: &Keyring,
-    terminal: &Terminal,
-) -> Result<(), CommandError> {
-    let header = file.header();
-    let recipients: Vec<_> = header
-        .recipient_types()
-        .map(|(kind, count)| serde_json::json!({ "type": kind, "count": count }))
-        .collect();
-    let post_quantum = header.recipient_types().all(|(name, _)| name.starts_with("mlkem768"));
-    let opens_with = keyring.find_quietly(header)?;
-    let view = serde_json::json!({
-        "sealed": name,
-        "format": format.name(),
-        "armored": format == Format::Age { armored: true },
-        "sealed_bytes": length,
-        "recipients": recipients,
-        "passphrase": header.is_for_passphrase(),
-        "post_quantum": post_quantum,
-        "opens_with": opens_with,
-    });
-    let list: Vec<String> =
-        header.recipient_types().map(|(kind, count)| format!("{count} × {kind}")).collect();
-    let mut text = format!("{}: {}", escape(name), format.name());
-    if let Some(length) = length {
-        text.push_str(&format!(", {}", bytes(length)));
-    }
-    text.push_str(&format!("\nsealed for {}", escape(&list.join(", "))));
-    if post_quantum {
-        text.push_str(" (post-quantum)");
-    }
-    text.push_str(&match (opens_with, header.is_for_passphrase()) {
-        (_, true) => "\nopens with its passphrase".to_owned(),
-        (Some(key), _) => format!("\nopens with {key}"),
-        (None, _) => "\nno unprotected key at hand opens it".to_owned(),
-    });
-    terminal.result(&view, &text)
-}
-
-fn inspect_other(source: &SealedSource, terminal: &Terminal) -> Result<(), CommandError> {
-    if source.format == Format::Unknown {
-        return Err(not_opened(source));
-    }
-    let view = serde_json::json!({
-        "sealed": source.name,
-        "format": source.format.name(),
-        "sealed_bytes": source.bytes,
-        "metadata": source.metadata.keys().collect::<Vec<_>>(),
-    });
-    terminal.result(&view, &format!("{}: {}", escape(&source.name), source.format.name()))
-}
-
-/// What it is, and what opens it instead.
-fn not_opened(source: &SealedSource) -> CommandError {
-    let name = escape(&source.name);
-    match source.format {
-        Format::OpenPgp { .. } => {
-            CommandError::usage(format!("{name} is an OpenPGP message, which is not opened yet"))
-                .hint("gpg --decrypt FILE")
-        }
-        Format::S3Encryption { version } => CommandError::usage(format!(
-            "{name} is an object of the Amazon S3 Encryption Client (V{version}), which is not \
-             opened yet"
-        ))
-        .hint("open it with that client, and the KMS key that its metadata names"),
-        _ => CommandError::new(
-            Kind::Integrity,
-            format!("{name} is in no sealed format that is known here"),
-        )
-        .hint("known are age, OpenPGP and the Amazon S3 Encryption Client"),
-    }
+/// Interrupted, for work that has no better word.
+fn interrupted() -> CommandError {
+    CommandError::new(Kind::Interrupted, "interrupted")
 }
