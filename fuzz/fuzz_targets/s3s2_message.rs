@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use consign_seal::s3s2::{PublicKey, SecretKey, open};
+use consign_seal::s3s2::{PublicKey, SecretKey, describe, open};
 use libfuzzer_sys::fuzz_target;
 
 static KEYS: LazyLock<Vec<SecretKey>> = LazyLock::new(|| {
@@ -13,5 +13,6 @@ static KEYS: LazyLock<Vec<SecretKey>> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     let _ = PublicKey::parse(bytes, 1_800_000_000);
     let _ = SecretKey::parse(bytes);
+    let _ = describe(bytes);
     let _ = open(bytes, &mut std::io::sink(), &KEYS);
 });

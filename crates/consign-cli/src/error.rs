@@ -31,12 +31,30 @@ pub(crate) struct CommandError {
     kind: Kind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Of a sentence of ours that has no cause of that kind.
+    seal_kind: Option<consign_seal::ErrorKind>,
     hints: Vec<String>,
 }
 
 impl CommandError {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> CommandError {
-        CommandError { kind, message: message.into(), source: None, hints: Vec::new() }
+        CommandError {
+            kind,
+            message: message.into(),
+            source: None,
+            seal_kind: None,
+            hints: Vec::new(),
+        }
+    }
+
+    /// In the vocabulary of sealed things, where there is no error of theirs to take it from.
+    pub(crate) fn from_seal_kind(
+        kind: consign_seal::ErrorKind,
+        message: impl Into<String>,
+    ) -> CommandError {
+        let mut error = CommandError::new(of_seal(kind), message);
+        error.seal_kind = Some(kind);
+        error
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> CommandError {
@@ -111,7 +129,31 @@ impl CommandError {
         }
     }
 
+    /// What became of something sealed, where that is what stopped the command.
+    pub(crate) fn seal_kind(&self) -> Option<consign_seal::ErrorKind> {
+        self.seal_kind.or_else(|| self.seal_error().map(consign_seal::Error::kind))
+    }
+
+    fn seal_error(&self) -> Option<&consign_seal::Error> {
+        seal_within(self.source.as_deref()?)
+    }
+
+    /// What exactly failed, for the log of whoever runs this and for nobody else.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.seal_error()?.detail()
+    }
+
+    /// The word of docs/errors.md: the one vocabulary of sealed things, else that of the exit codes.
     pub(crate) fn kind_name(&self) -> &'static str {
+        use consign_seal::ErrorKind as Seal;
+        match self.seal_kind() {
+            Some(Seal::Usage | Seal::Io | Seal::Internal) | None => self.class_name(),
+            Some(kind) => kind.word(),
+        }
+    }
+
+    /// What the exit code says.
+    pub(crate) fn class_name(&self) -> &'static str {
         match self.kind {
             Kind::Failed => "failed",
             Kind::Usage => "usage",
@@ -134,19 +176,37 @@ impl From<consign_model::Error> for CommandError {
 
 impl From<consign_seal::Error> for CommandError {
     fn from(error: consign_seal::Error) -> CommandError {
-        use consign_seal::ErrorKind as Seal;
-        let kind = match error.kind() {
-            Seal::BadKey
-            | Seal::UnsupportedKey
-            | Seal::NeedsPassphrase
-            | Seal::WrongPassphrase
-            | Seal::NotForYou => Kind::Usage,
-            Seal::Usage | Seal::Io | Seal::Internal => Kind::Failed,
-            _ => Kind::Integrity,
-        };
-        let hint = error.hint();
+        let (kind, hint) = (of_seal(error.kind()), error.hint());
         CommandError::new(kind, "").caused_by(error).hints_from(hint)
     }
+}
+
+/// Whose fault it is: docs/errors.md has the table.
+fn of_seal(kind: consign_seal::ErrorKind) -> Kind {
+    use consign_seal::ErrorKind as Seal;
+    match kind {
+        Seal::BadKey
+        | Seal::UnsupportedKey
+        | Seal::ExpiredKey
+        | Seal::RevokedKey
+        | Seal::NeedsPassphrase
+        | Seal::WrongPassphrase
+        | Seal::NotForYou => Kind::Usage,
+        Seal::Usage | Seal::Io | Seal::Internal => Kind::Failed,
+        _ => Kind::Integrity,
+    }
+}
+
+/// The error of sealing or opening among an error and its causes.
+fn seal_within<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e consign_seal::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<consign_seal::Error>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 impl From<consign_cloud::Error> for CommandError {

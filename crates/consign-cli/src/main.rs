@@ -23,7 +23,8 @@ use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let terminal = Terminal::new(arguments.global.json, arguments.global.quiet);
+    let terminal = Terminal::new(arguments.global.json, arguments.global.quiet)
+        .with_details(arguments.global.verbose);
     match start(arguments, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -86,6 +87,8 @@ async fn run(
             let _held = key_sources::private(&mut args.identity, settings).await?;
             commands::open::run(&args, settings, terminal).await
         }
+        Command::Seal(args) => commands::seal::run(&args, settings, terminal).await,
+        Command::Open(args) => commands::open::run(&args, settings, terminal).await,
         Command::Completions(args) => commands::completions::run(&args),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
     }

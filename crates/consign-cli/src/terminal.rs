@@ -12,11 +12,20 @@ pub(crate) struct Terminal {
     json: bool,
     quiet: bool,
     interactive: bool,
+    /// Whether errors tell what exactly failed.
+    details: bool,
 }
 
 impl Terminal {
     pub(crate) fn new(json: bool, quiet: bool) -> Terminal {
-        Terminal { json, quiet, interactive: std::io::stderr().is_terminal() }
+        let interactive = std::io::stderr().is_terminal();
+        Terminal { json, quiet, interactive, details: false }
+    }
+
+    /// Tells what exactly failed, which the sentence of an error leaves out on purpose: whoever made the
+    /// input, if that goes back to him, would learn from it how far a forgery got.
+    pub(crate) fn with_details(self, details: bool) -> Terminal {
+        Terminal { details, ..self }
     }
 
     /// Whether progress bars make sense.
@@ -63,10 +72,14 @@ impl Terminal {
         for hint in error.hints() {
             eprintln!("  hint: {}", escape(hint));
         }
+        if let Some(detail) = error.detail().filter(|_| self.details) {
+            eprintln!("  detail: {}", escape(detail).replace('\n', "\n  "));
+        }
         if self.json {
             let document = serde_json::json!({
                 "error": error.chain(),
                 "kind": error.kind_name(),
+                "class": error.class_name(),
                 "hints": error.hints(),
             });
             println!("{document}");

@@ -182,7 +182,8 @@ fn wrong_turns_say_what_to_do() {
         (2, &["open", "plain.age", "-i", "other.txt"], "1 × X25519"),
         (2, &["open", "plain.age"], "--identity FILE"),
         (5, &["open", "absent.age"], "absent.age"),
-        (2, &["open", "message.gpg"], "gpg --decrypt"),
+        (3, &["open", "message.gpg"], "the end of it is missing"),
+        (2, &["open", "plain.age", "--signer", "me.txt"], "OpenPGP"),
         (2, &["open", "s3://bucket"], "s3://BUCKET/KEY"),
         (2, &["open", "plain.age", "-i", "plain"], "identity"),
     ];

@@ -94,7 +94,10 @@ impl From<consign_seal::Error> for Error {
     fn from(error: consign_seal::Error) -> Error {
         use consign_seal::ErrorKind as Seal;
         let kind = match error.kind() {
-            Seal::NotForYou => ErrorKind::NotForUs,
+            Seal::NotForYou | Seal::NeedsPassphrase | Seal::WrongPassphrase => ErrorKind::NotForUs,
+            Seal::BadKey | Seal::UnsupportedKey | Seal::ExpiredKey | Seal::RevokedKey => {
+                ErrorKind::Configuration
+            }
             Seal::Usage | Seal::Internal => ErrorKind::Bug,
             Seal::Io => ErrorKind::Destination,
             _ => ErrorKind::Damaged,
@@ -107,10 +110,8 @@ impl From<consign_seal::Error> for Error {
             ErrorKind::Damaged => ours.hinting("ask the sender to share the file again"),
             _ => ours,
         };
-        match std::error::Error::source(&error) {
-            Some(_) => ours.because(error),
-            None => ours,
-        }
+        // As a cause it keeps its kind, for reports.
+        ours.because(error)
     }
 }
 

@@ -46,6 +46,7 @@ mod zip;
 pub use collect::{Collect, Collected, CollectedFile, collect};
 pub use config::Config;
 pub use envelope::{Contents, EXPANSION_MAX, open_file, seal_file, unpack};
+pub use envelope::{Contents, EXPANSION_MAX, open_file, unpack};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Manifest, ManifestFile};
 pub use names::{MANIFEST, Place, SEALED, TRIGGER};

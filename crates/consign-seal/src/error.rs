@@ -1,7 +1,9 @@
 //! One vocabulary of failure for all formats of this crate.
 //!
-//! The kind is for code that branches; the text is one sentence for a person; the hint is what to
-//! do about it. No text here ever contains key material or sealed content.
+//! The kind is for code that branches; its word ([`ErrorKind::word`]) for programs that read reports; the
+//! text is one sentence for a person; the hint is what to do about it, in the terms of the format at
+//! hand. No text here ever contains key material or sealed content. docs/errors.md lists the words and
+//! says which format can come to which.
 
 use std::fmt;
 
@@ -62,17 +64,50 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// The word for it in reports: the same for all formats, and stable. Several kinds may share one,
+    /// where they are one thing to whoever acts on it: whether pieces were changed or exchanged, or the
+    /// last one perhaps cut short, the content is not what was sealed.
+    pub fn word(self) -> &'static str {
+        match self {
+            ErrorKind::NotSealed => "unknown-format",
+            ErrorKind::NotForYou => "not-for-you",
+            ErrorKind::NeedsPassphrase => "needs-passphrase",
+            ErrorKind::WrongPassphrase => "wrong-passphrase",
+            ErrorKind::Weak => "weak-format",
+            ErrorKind::ExpiredKey => "expired-key",
+            ErrorKind::RevokedKey => "revoked-key",
+            ErrorKind::WrongContext => "wrong-context",
+            ErrorKind::Truncated => "truncated",
+            ErrorKind::TruncatedOrTampered | ErrorKind::Reordered | ErrorKind::Tampered => {
+                "tampered"
+            }
+            ErrorKind::TrailingData => "trailing-bytes",
+            ErrorKind::Header | ErrorKind::Armor | ErrorKind::MalformedSignature => "malformed",
+            ErrorKind::UnsupportedVersion => "unsupported-version",
+            ErrorKind::BadKey => "bad-key",
+            ErrorKind::UnsupportedKey => "unsupported-key",
+            ErrorKind::BadSignature | ErrorKind::WrongNamespace => "bad-signature",
+            ErrorKind::WrongSigner => "wrong-signer",
+            ErrorKind::Usage => "usage",
+            ErrorKind::Io => "io",
+            ErrorKind::Internal => "internal",
+        }
+    }
+}
+
 /// An error of this crate: a kind to branch on, a sentence to read, perhaps a cause.
 pub struct Error {
     kind: ErrorKind,
     context: String,
+    hint: Option<&'static str>,
     detail: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, context: impl Into<String>) -> Error {
-        Error { kind, context: context.into(), detail: None, source: None }
+        Error { kind, context: context.into(), hint: None, detail: None, source: None }
     }
 
     pub(crate) fn internal(what: &str) -> Error {
@@ -91,10 +126,16 @@ impl Error {
             Err(other) => Error {
                 kind: ErrorKind::Io,
                 context: "reading or writing failed".to_owned(),
+                hint: None,
                 detail: None,
                 source: Some(Box::new(other)),
             },
         }
+    }
+
+    /// What to do in this format, where the words for all formats do not fit.
+    pub(crate) fn hinting(self, hint: &'static str) -> Error {
+        Error { hint: Some(hint), ..self }
     }
 
     pub(crate) fn with_detail(self, detail: impl Into<String>) -> Error {
@@ -114,16 +155,29 @@ impl Error {
 
     /// What a person can do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
-        let text = match self.kind {
-            ErrorKind::NotForYou => {
-                "compare your recipient (`age1…`) with those the sender sealed for; open it with the \
-                 identity that belongs to one of them"
-            }
+        self.hint.or_else(|| self.kind.hint()).map(str::to_owned)
+    }
+}
+
+impl ErrorKind {
+    /// What holds for every format.
+    fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            ErrorKind::NotForYou => "open it with a key that belongs to one of its recipients",
             ErrorKind::NeedsPassphrase => {
                 "give the passphrase on the terminal, or in a file with --passphrase-file FILE"
             }
             ErrorKind::WrongPassphrase => {
                 "ask whoever sealed it; upper and lower case, spaces and accents all count"
+            }
+            ErrorKind::ExpiredKey => {
+                "ask its owner for the renewed key, and compare the fingerprint by another way"
+            }
+            ErrorKind::RevokedKey => {
+                "do not use it any more: ask its owner why, and for the key that replaces it"
+            }
+            ErrorKind::WrongContext => {
+                "it may have been moved here from another place: ask the sender what it was sealed for"
             }
             ErrorKind::Truncated => "fetch the file again: the end of it is missing",
             ErrorKind::TruncatedOrTampered => {
@@ -141,8 +195,7 @@ impl Error {
                 "compare the fingerprint with the sender by another way before trusting a new key"
             }
             _ => return None,
-        };
-        Some(text.to_owned())
+        })
     }
 }
 

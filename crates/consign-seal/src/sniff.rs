@@ -19,11 +19,14 @@ pub enum Format {
         /// In text, between `-----BEGIN AGE ENCRYPTED FILE-----` and its end.
         armored: bool,
     },
-    /// An OpenPGP message that is encrypted: `gpg`, `sq`, and what s3s2 writes (`.zip.gpg`).
+    /// An OpenPGP message that is encrypted: `gpg`, `sq` and others.
     OpenPgp {
         /// In text, between `-----BEGIN PGP MESSAGE-----` and its end.
         armored: bool,
     },
+    /// A file as s3s2 shares it (`.zip.gpg`): an OpenPGP message in an armor that no OpenPGP program
+    /// knows. Where it has another armor or none, its name alone tells: it is [`Format::OpenPgp`].
+    S3s2,
     /// An object of the Amazon S3 Encryption Client of this version, 1 to 3. Its metadata tells,
     /// not its bytes: see [`sniff_metadata`].
     S3Encryption {
@@ -42,6 +45,7 @@ impl Format {
             Format::Age { armored: true } => "age, armored",
             Format::OpenPgp { armored: false } => "OpenPGP",
             Format::OpenPgp { armored: true } => "OpenPGP, armored",
+            Format::S3s2 => "s3s2 (OpenPGP)",
             Format::S3Encryption { version: 1 } => "Amazon S3 Encryption Client, V1",
             Format::S3Encryption { version: 2 } => "Amazon S3 Encryption Client, V2",
             Format::S3Encryption { .. } => "Amazon S3 Encryption Client, V3",
@@ -58,6 +62,9 @@ pub fn sniff(prefix: &[u8]) -> Format {
     let text = prefix.strip_prefix(b"\xef\xbb\xbf").unwrap_or(prefix).trim_ascii_start();
     if text.starts_with(b"-----BEGIN PGP MESSAGE") {
         return Format::OpenPgp { armored: true };
+    }
+    if text.starts_with(b"-----BEGIN Message-----") {
+        return Format::S3s2;
     }
     if begins_openpgp(prefix) {
         return Format::OpenPgp { armored: false };
@@ -133,6 +140,7 @@ mod tests {
             (b"age-encryption.org/v2\n", Format::Age { armored: false }),
             (b"\n -----BEGIN AGE ENCRYPTED FILE-----\n", Format::Age { armored: true }),
             (b"-----BEGIN PGP MESSAGE-----\n", armored),
+            (b"-----BEGIN Message-----\n\n", Format::S3s2),
             (b"\xef\xbb\xbf\r\n-----BEGIN PGP MESSAGE-----\r\n", armored),
             // Session keys for a recipient: old and new packet headers, versions 3 and 6.
             (b"\x85\x01\x0c\x03\x12\x34", binary),

@@ -88,6 +88,19 @@ impl Error {
         self.kind
     }
 
+    /// What became of something sealed, where that is the cause.
+    #[must_use]
+    pub fn seal_kind(&self) -> Option<consign_seal::ErrorKind> {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if let Some(seal) = error.downcast_ref::<consign_seal::Error>() {
+                return Some(seal.kind());
+            }
+            cause = error.source();
+        }
+        None
+    }
+
     /// What the person can do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -158,10 +171,13 @@ impl From<consign_seal::Error> for Error {
             }
             Seal::WrongContext => ErrorKind::Misaddressed,
             Seal::Usage | Seal::Internal => ErrorKind::Bug,
+            Seal::Io => ErrorKind::State,
             _ => ErrorKind::Damaged,
         };
-        let ours = Error::new(kind, error.to_string());
-        match error.hint() {
+        let hint = error.hint();
+        // As a cause it keeps its kind, for reports, and its detail, for the log.
+        let ours = Error::new(kind, error.to_string()).because(error);
+        match hint {
             Some(hint) => ours.hinting(hint),
             None => ours,
         }

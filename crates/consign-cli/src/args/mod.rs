@@ -77,6 +77,10 @@ pub(crate) struct Global {
     /// No progress and no conversation, only results and errors
     #[arg(long, short, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
+    /// With an error, also tell what exactly did not fit: for your own eyes, not for whoever made the
+    /// input
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -81,6 +81,33 @@ pub(crate) fn add_public(bytes: &[u8], keys: &mut Keys) -> Result<(), consign_se
     Ok(())
 }
 
+/// The files of secret keys in the key folder, of every party.
+pub(crate) fn secret_files(keys_dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(keys_dir).into_iter().flatten().filter_map(Result::ok);
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == SECRET))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The secret keys of a file, locked or not.
+pub(crate) fn read_secret(path: &Path) -> Result<Vec<SecretKey>, CommandError> {
+    SecretKey::parse(&secret_bytes(path)?).map_err(|error| faulty(path, error))
+}
+
+/// A file of secret keys that nobody else can read.
+pub(crate) fn secret_bytes(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CommandError> {
+    keys::check_private(path)?;
+    bytes(path).map(zeroize::Zeroizing::new)
+}
+
+/// The certificates of a file.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Certificate>, CommandError> {
+    Certificate::parse(&bytes(path)?).map_err(|error| faulty(path, error))
+}
+
 fn secret_path(keys_dir: &Path, party: &PartyName) -> PathBuf {
     keys_dir.join(format!("{party}.{SECRET}"))
 }

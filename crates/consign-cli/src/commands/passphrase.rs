@@ -32,16 +32,21 @@ impl Passphrases {
 
     /// The passphrase for opening `what`.
     pub(crate) fn existing(&self, what: &str) -> Result<Passphrase, CommandError> {
+        passphrase(self.existing_text(what)?)
+    }
+
+    /// The same as text, for formats that have another idea of passphrases than age.
+    pub(crate) fn existing_text(&self, what: &str) -> Result<Zeroizing<String>, CommandError> {
         match &self.file {
             Some(file) => read_file(file),
-            None => passphrase(ask(&format!("Passphrase of {what}: "))?),
+            None => ask(&format!("Passphrase of {what}: ")),
         }
     }
 
     /// A passphrase for sealing `what`: a person says it twice.
     pub(crate) fn new_one(&self, what: &str) -> Result<Passphrase, CommandError> {
         if let Some(file) = &self.file {
-            return read_file(file);
+            return passphrase(read_file(file)?);
         }
         let words = ask(&format!("Passphrase for {what}: "))?;
         let again = ask("The same again: ")?;
@@ -57,7 +62,7 @@ fn passphrase(words: Zeroizing<String>) -> Result<Passphrase, CommandError> {
 }
 
 /// The first line of a file that nobody else can read.
-fn read_file(path: &Path) -> Result<Passphrase, CommandError> {
+fn read_file(path: &Path) -> Result<Zeroizing<String>, CommandError> {
     let fault = |e: std::io::Error| {
         CommandError::usage(format!("cannot read the passphrase file {}", path.display()))
             .caused_by(e)
@@ -77,7 +82,7 @@ fn read_file(path: &Path) -> Result<Passphrase, CommandError> {
     if text.len() as u64 > BYTES_MAX {
         return Err(CommandError::usage(format!("{} is too long to be one", path.display())));
     }
-    passphrase(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// Asks on the terminal, which shows nothing of the answer.

@@ -1,4 +1,8 @@
-//! `consign seal`: single files, without any exchange.
+//! `consign seal`: single files, without any exchange. What is sealed for age is here; `openpgp.rs` and
+//! `object.rs` are the other formats.
+
+mod object;
+mod openpgp;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,7 +24,7 @@ use crate::settings::{Settings, today};
 use crate::terminal::{Terminal, bytes};
 
 /// Seals each file for the same recipients.
-pub(crate) fn run(
+pub(crate) async fn run(
     args: &SealArgs,
     settings: &Settings,
     terminal: &Terminal,
@@ -29,13 +33,22 @@ pub(crate) fn run(
         return Err(CommandError::usage("-o names one file, and there are several to seal"));
     }
     let stop = interrupt::flag();
-    let recipients = recipients(args, settings)?;
+    let target = args.output.as_deref().and_then(Path::to_str);
     let mut done = Vec::new();
     let mut stdout_is_free = true;
-    for file in &args.files {
-        let output = output(args, file)?;
-        stdout_is_free &= !output.is_stdout();
-        done.push(seal(args, file, output, &recipients, &stop)?);
+    if let Some(address) = target.and_then(|target| target.strip_prefix("s3://")) {
+        done.push(object::seal(args, address, settings).await?);
+    } else {
+        object::refuse_idle_flags(args)?;
+        let means = Means::find(args, settings)?;
+        for file in &args.files {
+            let output = output(args, file, means.ending(args.armor))?;
+            stdout_is_free &= !output.is_stdout();
+            done.push(match &means {
+                Means::Age(recipients) => seal(args, file, output, recipients, &stop)?,
+                Means::OpenPgp(means) => openpgp::seal(args, file, output, means, &stop)?,
+            });
+        }
     }
     let text = |one: &serde_json::Value| {
         let length = bytes(one["bytes"].as_u64().unwrap_or_default());
@@ -45,6 +58,29 @@ pub(crate) fn run(
     match stdout_is_free {
         true => terminal.result(&done, &lines.join("\n")),
         false => Ok(()),
+    }
+}
+
+/// For whom, and so in which format.
+enum Means {
+    Age(Vec<Recipient>),
+    OpenPgp(Box<openpgp::Means>),
+}
+
+impl Means {
+    fn find(args: &SealArgs, settings: &Settings) -> Result<Means, CommandError> {
+        match args.pgp.is_empty() {
+            true => recipients(args, settings).map(Means::Age),
+            false => Ok(Means::OpenPgp(Box::new(openpgp::Means::read(args)?))),
+        }
+    }
+
+    fn ending(&self, armor: bool) -> &'static str {
+        match (self, armor) {
+            (Means::Age(_), _) => ".age",
+            (Means::OpenPgp(_), false) => ".gpg",
+            (Means::OpenPgp(_), true) => ".asc",
+        }
     }
 }
 
@@ -71,10 +107,7 @@ fn seal(
     } else {
         sealed_stream::seal(&mut input, &mut output, &sealer, stop)?
     };
-    let path = match &output {
-        WholeFile::Pending { path, .. } => path.display().to_string(),
-        WholeFile::Stdout(_) => "-".to_owned(),
-    };
+    let path = name_of(&output);
     output.finish()?;
     Ok(serde_json::json!({
         "file": file.display().to_string(),
@@ -82,6 +115,13 @@ fn seal(
         "bytes": total,
         "recipients": recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))
+}
+
+fn name_of(output: &WholeFile) -> String {
+    match output {
+        WholeFile::Pending { path, .. } => path.display().to_string(),
+        WholeFile::Stdout(_) => "-".to_owned(),
+    }
 }
 
 /// What seals one file: a fresh key, wrapped here for the kinds that are known and by their programs
@@ -127,13 +167,13 @@ fn input(file: &Path) -> Result<Box<dyn Read>, CommandError> {
     Ok(Box::new(input))
 }
 
-fn output(args: &SealArgs, file: &Path) -> Result<WholeFile, CommandError> {
+fn output(args: &SealArgs, file: &Path, ending: &str) -> Result<WholeFile, CommandError> {
     match &args.output {
         Some(path) => WholeFile::create(path, args.force),
         None if file == Path::new("-") => WholeFile::piped(),
         None => {
             let mut name = file.as_os_str().to_owned();
-            name.push(".age");
+            name.push(ending);
             WholeFile::create(&PathBuf::from(name), args.force)
         }
     }
@@ -162,7 +202,7 @@ fn recipients(args: &SealArgs, settings: &Settings) -> Result<Vec<Recipient>, Co
     }
     if recipients.is_empty() {
         return Err(CommandError::usage("it is not said who can open it")
-            .hint("--to age1…, --to PARTY, --recipients-file FILE or --passphrase"));
+            .hint("--to age1…, --to PARTY, --recipients-file FILE, --passphrase or --pgp FILE"));
     }
     Ok(recipients)
 }

@@ -55,6 +55,16 @@ impl WholeFile {
         matches!(self, WholeFile::Stdout(_))
     }
 
+    /// Gives the file another name than it was to have, which is known only now.
+    pub(crate) fn finish_as(self, name: &Path, may_replace: bool) -> Result<(), CommandError> {
+        match self {
+            WholeFile::Pending { file, .. } => {
+                WholeFile::Pending { file, path: name.to_path_buf(), force: may_replace }.finish()
+            }
+            stdout => stdout.finish(),
+        }
+    }
+
     /// Gives the file its name, once it is on the disk.
     pub(crate) fn finish(self) -> Result<(), CommandError> {
         match self {

@@ -183,6 +183,10 @@ impl Header {
             ErrorKind::NotForYou,
             format!("the file is sealed for other recipients ({}); {ours}", types.join(", ")),
         )
+        .hinting(
+            "compare your recipient (`age1…`) with those the sender sealed for; open it with the \
+             identity that belongs to one of them",
+        )
     }
 }
 

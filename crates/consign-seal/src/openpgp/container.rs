@@ -170,14 +170,17 @@ pub(super) struct ReadV1<R> {
     plain: Vec<u8>,
     given: usize,
     prefix_read: bool,
+    from_passphrase: bool,
     ended: bool,
 }
 
 impl<R: Read> ReadV1<R> {
+    /// `from_passphrase`: what the session key comes from, for telling a wrong one from a change.
     pub(super) fn new(
         inner: Packets<R>,
         cipher: SymmetricKeyAlgorithm,
         session_key: &[u8],
+        from_passphrase: bool,
     ) -> Result<ReadV1<R>, Error> {
         Ok(ReadV1 {
             inner,
@@ -187,6 +190,7 @@ impl<R: Read> ReadV1<R> {
             plain: Vec::new(),
             given: 0,
             prefix_read: false,
+            from_passphrase,
             ended: false,
         })
     }
@@ -207,11 +211,15 @@ impl<R: Read> ReadV1<R> {
         }
         self.cipher.update(&self.sealed, &mut self.plain)?;
         if !self.prefix_read && self.plain.len() >= PREFIX_BYTES {
-            // The repeated two bytes are not looked at: they prove nothing, and answering whether
-            // they fit has been an oracle (§5.13.1).
-            let prefix = self.plain.drain(..PREFIX_BYTES);
-            self.hash.update(prefix.as_slice());
-            drop(prefix);
+            // Under a public key the repeated two bytes are not looked at: they prove nothing, and
+            // answering whether they fit has been an oracle (§5.13.1). A person who has mistyped a
+            // passphrase is told by nothing else.
+            let prefix: Vec<u8> = self.plain.drain(..PREFIX_BYTES).collect();
+            let repeated = prefix.get(BLOCK_BYTES - 2..BLOCK_BYTES) == prefix.get(BLOCK_BYTES..);
+            if self.from_passphrase && !repeated {
+                return Err(super::passphrase::wrong());
+            }
+            self.hash.update(&prefix);
             self.prefix_read = true;
         }
         let content = self.plain.get(..self.ready()).unwrap_or_default();

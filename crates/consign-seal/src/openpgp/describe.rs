@@ -1,8 +1,9 @@
 //! What a sealed message says in the clear: for whom, and how.
 
 use super::open::read_start;
+use super::secret::SecretKey;
 use super::session::{Container, recipient_text};
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// One of those that a message is sealed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,4 +59,27 @@ pub fn describe(start: &[u8]) -> Result<Description, Error> {
         cipher: suite.map(|suite| suite.name()),
         chunked: preamble.container.is_chunked(),
     })
+}
+
+/// What a secret key is to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It opens the message.
+    Opens,
+    /// The message is sealed for it, and it is locked: see [`SecretKey::unlock`].
+    Locked,
+    /// The message is not sealed for it, or what it holds for it was changed.
+    No,
+}
+
+/// Whether `key` opens the message of which at least the beginning is at hand. Errors as [`describe`].
+pub fn fit(start: &[u8], key: &SecretKey) -> Result<Fit, Error> {
+    let (_, preamble) = read_start(Box::new(start))?;
+    match preamble.session_key(std::slice::from_ref(key).into(), false) {
+        Ok(_) => Ok(Fit::Opens),
+        Err(error) if error.kind() == ErrorKind::NeedsPassphrase && key.is_locked() => {
+            Ok(if preamble.wrapped.is_empty() { Fit::No } else { Fit::Locked })
+        }
+        Err(_) => Ok(Fit::No),
+    }
 }

@@ -39,18 +39,21 @@ mod generate;
 mod keyring;
 mod open;
 mod packet;
+mod passphrase;
 mod seal;
 mod secret;
 mod session;
 mod signature;
+mod twice;
 mod validity;
 
 use std::io::Write;
 
 pub use certificate::{Certificate, EncryptionKey, pinned};
 pub use content::Expansion;
-pub use describe::{Description, SealedFor, describe};
+pub use describe::{Description, Fit, SealedFor, describe, fit};
 pub use open::{OpenOptions, OpenReader, Opened, open_all};
+pub use passphrase::OpenWith;
 pub use seal::{SealOptions, SealWriter};
 pub use secret::{KeyKind, SecretKey};
 

@@ -2,8 +2,8 @@
 //!
 //! Containers of version 2 authenticate chunk by chunk and are opened in one pass. Containers of
 //! version 1 authenticate at their very end, so they are read twice: once to see whether they are
-//! authentic, once to give their content away. What is read twice is the sealed form; no
-//! plaintext is kept anywhere in between.
+//! authentic, once to give their content away (`twice.rs` sees to it that both find the same). What is
+//! read twice is the sealed form; no plaintext is kept anywhere in between.
 
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 
@@ -16,9 +16,11 @@ use super::container::{ReadChunks, ReadOld, ReadV1};
 use super::content::{Content, Expansion, Input};
 use super::describe::describe;
 use super::packet::Packets;
+use super::passphrase::OpenWith;
 use super::secret::SecretKey;
 use super::session::{Container, Preamble, SessionKey, read_preamble};
 use super::signature::Checks;
+use super::twice::{First, Pieces, Second};
 use crate::{Error, ErrorKind};
 
 /// How to open.
@@ -51,7 +53,8 @@ pub struct OpenReader<'a> {
 }
 
 impl<'a> OpenReader<'a> {
-    /// Opens a message that can be read twice, from where it stands.
+    /// Opens a message that can be read twice, from where it stands, with keys (`&[SecretKey]`) or a
+    /// passphrase too ([`OpenWith::passphrase`]).
     ///
     /// With `signers`, one of them must have signed, and `read` fails at the end if none has;
     /// without, signatures are not looked at.
@@ -59,19 +62,24 @@ impl<'a> OpenReader<'a> {
     /// Errors: [`ErrorKind::NotForYou`], [`ErrorKind::NeedsPassphrase`] for a locked key or a
     /// message under a passphrase, [`ErrorKind::NotSealed`], [`ErrorKind::Weak`],
     /// [`ErrorKind::Tampered`], [`ErrorKind::Truncated`], [`ErrorKind::TrailingData`],
-    /// [`ErrorKind::Header`], [`ErrorKind::UnsupportedVersion`]. Of a message of version 1 damage
+    /// [`ErrorKind::Header`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::WrongPassphrase`]. Of a message of version 1 damage
     /// anywhere is found here, before the first byte.
-    pub fn new<R: Read + Seek + Send + 'a>(
-        keys: &[SecretKey],
+    pub fn new<'k, R: Read + Seek + Send + 'a>(
+        with: impl Into<OpenWith<'k>>,
         signers: &'a [Certificate],
         mut sealed: R,
         options: &OpenOptions,
     ) -> Result<OpenReader<'a>, Error> {
+        let with = with.into();
         let start = sealed.stream_position().map_err(Error::from_io)?;
-        authenticate(&mut sealed, keys, options)?;
+        let read = authenticate(&mut sealed, with, options)?;
         sealed.seek(SeekFrom::Start(start)).map_err(Error::from_io)?;
-        let again = Stage::new(Box::new(sealed), keys, options)?;
-        Self::read(again.decrypt(options)?, keys, signers, options)
+        let again: Input<'a> = match read {
+            Some(pieces) => Box::new(Second::new(sealed, pieces)),
+            None => Box::new(sealed),
+        };
+        let again = Stage::new(again, with, options)?;
+        Self::read(again.decrypt(options)?, with.keys, signers, options)
     }
 
     /// Opens a message that comes once, such as from a network. If it is of version 1 it is first
@@ -79,13 +87,14 @@ impl<'a> OpenReader<'a> {
     ///
     /// `spool` must be empty; what lies in it afterwards is of no use. Errors as
     /// [`OpenReader::new`].
-    pub fn spooled<R: Read + Send + 'a, S: Read + Write + Seek + Send + 'a>(
-        keys: &[SecretKey],
+    pub fn spooled<'k, R: Read + Send + 'a, S: Read + Write + Seek + Send + 'a>(
+        with: impl Into<OpenWith<'k>>,
         signers: &'a [Certificate],
         mut sealed: R,
         mut spool: S,
         options: &OpenOptions,
     ) -> Result<OpenReader<'a>, Error> {
+        let with = with.into();
         let mut start = Vec::new();
         let chunked = loop {
             let known = start.len();
@@ -99,12 +108,12 @@ impl<'a> OpenReader<'a> {
         };
         let mut whole = Cursor::new(start).chain(sealed);
         if chunked {
-            let stage = Stage::new(Box::new(whole), keys, options)?;
-            return Self::read(stage.decrypt(options)?, keys, signers, options);
+            let stage = Stage::new(Box::new(whole), with, options)?;
+            return Self::read(stage.decrypt(options)?, with.keys, signers, options);
         }
         io::copy(&mut whole, &mut spool).map_err(Error::from_io)?;
         spool.rewind().map_err(Error::from_io)?;
-        Self::new(keys, signers, spool, options)
+        Self::new(with, signers, spool, options)
     }
 
     fn read(
@@ -167,13 +176,14 @@ impl std::fmt::Debug for Opened {
 
 /// Opens a message that fits in memory. Nothing is returned unless all of it authenticates and,
 /// where `signers` are given, one of them has signed it. Errors as [`OpenReader::new`].
-pub fn open_all(
-    keys: &[SecretKey],
+pub fn open_all<'k>(
+    with: impl Into<OpenWith<'k>>,
     signers: &[Certificate],
     sealed: &[u8],
     options: &OpenOptions,
 ) -> Result<Opened, Error> {
-    let stage = Stage::new(Box::new(sealed), keys, options)?;
+    let with = with.into();
+    let stage = Stage::new(Box::new(sealed), with, options)?;
     let chunked = stage.container.is_chunked();
     let mut decrypted = stage.decrypt(options)?;
     if !chunked {
@@ -181,7 +191,7 @@ pub fn open_all(
         decrypted.read_to_end(&mut whole).map_err(Error::from_io)?;
         decrypted = Box::new(Cursor::new(whole));
     }
-    let mut reader = OpenReader::read(decrypted, keys, signers, options)?;
+    let mut reader = OpenReader::read(decrypted, with.keys, signers, options)?;
     let mut plain = Vec::with_capacity(sealed.len());
     reader.read_to_end(&mut plain).map_err(Error::from_io)?;
     Ok(Opened {
@@ -192,18 +202,20 @@ pub fn open_all(
     })
 }
 
-/// Reads a message to its end if only there it can be seen whether it is authentic.
+/// Reads a message to its end if only there it can be seen whether it is authentic, and says what it
+/// read.
 fn authenticate(
     sealed: &mut (impl Read + Send),
-    keys: &[SecretKey],
+    with: OpenWith<'_>,
     options: &OpenOptions,
-) -> Result<(), Error> {
-    let stage = Stage::new(Box::new(sealed), keys, options)?;
-    if !stage.container.is_chunked() {
-        let mut plain = stage.decrypt(options)?;
-        io::copy(&mut plain, &mut io::sink()).map_err(Error::from_io)?;
+) -> Result<Option<Pieces>, Error> {
+    let mut pieces = Pieces::new()?;
+    let stage = Stage::new(Box::new(First::new(sealed, &mut pieces)), with, options)?;
+    if stage.container.is_chunked() {
+        return Ok(None);
     }
-    Ok(())
+    io::copy(&mut stage.decrypt(options)?, &mut io::sink()).map_err(Error::from_io)?;
+    Ok(Some(pieces))
 }
 
 /// A message read up to the content of its container.
@@ -216,7 +228,7 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn new(
         sealed: Input<'a>,
-        keys: &[SecretKey],
+        with: OpenWith<'_>,
         options: &OpenOptions,
     ) -> Result<Stage<'a>, Error> {
         let (packets, preamble) = read_start(sealed)?;
@@ -226,7 +238,7 @@ impl<'a> Stage<'a> {
                            stored it could have altered it";
             return Err(Error::new(ErrorKind::Weak, context));
         }
-        let session = preamble.session_key(keys)?;
+        let session = preamble.session_key(with, options.allow_weak)?;
         Ok(Stage { packets, container, session })
     }
 
@@ -248,7 +260,7 @@ impl<'a> Stage<'a> {
                 let cipher = session.stated_cipher(options.allow_weak)?;
                 let integrity = matches!(container, Container::V1);
                 if integrity && super::cipher::is_aes(cipher) {
-                    Box::new(ReadV1::new(packets, cipher, key)?)
+                    Box::new(ReadV1::new(packets, cipher, key, session.from_passphrase)?)
                 } else {
                     Box::new(ReadOld::new(packets, cipher, key, integrity)?)
                 }
@@ -286,7 +298,8 @@ mod tests {
     /// What is inside a message, for one of its recipients who seals it again for another.
     fn forwarded(sealed: &[u8], by: &SecretKey, to: &SecretKey) -> Vec<u8> {
         let options = OpenOptions::at(NOW);
-        let stage = Stage::new(Box::new(sealed), std::slice::from_ref(by), &options).unwrap();
+        let keys = std::slice::from_ref(by);
+        let stage = Stage::new(Box::new(sealed), keys.into(), &options).unwrap();
         let mut packets = Vec::new();
         stage.decrypt(&options).unwrap().read_to_end(&mut packets).unwrap();
         crate::openpgp::seal::seal_packets(&[to.certificate()], &packets, NOW).unwrap()

@@ -4,12 +4,13 @@ use std::io::Read;
 
 use pgp::composed::PlainSessionKey;
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
-use pgp::packet::{PacketHeader, PublicKeyEncryptedSessionKey};
+use pgp::packet::{PacketHeader, PublicKeyEncryptedSessionKey, SymKeyEncryptedSessionKey};
 use pgp::types::{DecryptionKey, EskType, KeyDetails, Password, Tag};
 use zeroize::Zeroizing;
 
 use super::cipher::{Suite, is_aes};
 use super::packet::{Packets, header, tag};
+use super::passphrase::{self, OpenWith};
 use super::secret::SecretKey;
 use super::validity::{fingerprint_text, key_id_text};
 use crate::{Error, ErrorKind};
@@ -24,8 +25,9 @@ const HIDDEN_TRIES_MAX: usize = 256;
 /// What a message says before its content.
 pub(super) struct Preamble {
     pub(super) wrapped: Vec<PublicKeyEncryptedSessionKey>,
-    /// Packets that carry the session key under a passphrase.
+    /// How many packets carry the session key under a passphrase, and those of them that are known here.
     pub(super) passphrases: usize,
+    under_passphrase: Vec<SymKeyEncryptedSessionKey>,
     /// Packets of a version unknown here.
     pub(super) unknown: usize,
     pub(super) container: Container,
@@ -52,8 +54,13 @@ impl Container {
 
 /// Reads up to the content of the container.
 pub(super) fn read_preamble(packets: &mut Packets<impl Read>) -> Result<Preamble, Error> {
-    let mut preamble =
-        Preamble { wrapped: Vec::new(), passphrases: 0, unknown: 0, container: Container::Sed };
+    let mut preamble = Preamble {
+        wrapped: Vec::new(),
+        passphrases: 0,
+        under_passphrase: Vec::new(),
+        unknown: 0,
+        container: Container::Sed,
+    };
     let mut bytes = 0;
     let mut first = true;
     loop {
@@ -76,6 +83,7 @@ pub(super) fn read_preamble(packets: &mut Packets<impl Read>) -> Result<Preamble
                 }
                 if kind == tag::SKESK {
                     preamble.passphrases += 1;
+                    preamble.under_passphrase.extend(passphrase::read(&body));
                 } else {
                     preamble.add(&body);
                 }
@@ -117,8 +125,22 @@ impl Preamble {
         }
     }
 
-    /// Unwraps the session key with the first key that fits.
-    pub(super) fn session_key(&self, keys: &[SecretKey]) -> Result<SessionKey, Error> {
+    /// Unwraps the session key with the first key that fits, else with the passphrase.
+    pub(super) fn session_key(
+        &self,
+        with: OpenWith<'_>,
+        allow_weak: bool,
+    ) -> Result<SessionKey, Error> {
+        match (self.session_key_of(with.keys), with.passphrase) {
+            (Ok(found), _) => Ok(found),
+            (Err(_), Some(words)) if !self.under_passphrase.is_empty() => {
+                passphrase::session_key(&self.under_passphrase, self.container, words, allow_weak)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn session_key_of(&self, keys: &[SecretKey]) -> Result<SessionKey, Error> {
         let kind = match self.container {
             Container::V2(..) => EskType::V6,
             _ => EskType::V3_4,
@@ -178,6 +200,20 @@ pub(super) fn recipient_text(packet: &PublicKeyEncryptedSessionKey) -> String {
 pub(super) struct SessionKey {
     pub(super) cipher: Option<SymmetricKeyAlgorithm>,
     pub(super) key: Zeroizing<Vec<u8>>,
+    /// A passphrase gave it: whether it was the right one shows only when something opens.
+    pub(super) from_passphrase: bool,
+}
+
+impl From<&PlainSessionKey> for SessionKey {
+    fn from(session: &PlainSessionKey) -> SessionKey {
+        let cipher = session.sym_algorithm();
+        let key = match session {
+            PlainSessionKey::V3_4 { key, .. }
+            | PlainSessionKey::V5 { key }
+            | PlainSessionKey::V6 { key } => Zeroizing::new(key.as_ref().to_vec()),
+        };
+        SessionKey { cipher, key, from_passphrase: false }
+    }
 }
 
 impl SessionKey {
@@ -243,15 +279,7 @@ impl Search {
         let opened =
             packet.values().and_then(|values| key.decrypt(&Password::empty(), values, kind));
         match opened {
-            Ok(Ok(session)) => {
-                let cipher = session.sym_algorithm();
-                let key = match &session {
-                    PlainSessionKey::V3_4 { key, .. }
-                    | PlainSessionKey::V5 { key }
-                    | PlainSessionKey::V6 { key } => Zeroizing::new(key.as_ref().to_vec()),
-                };
-                Some(SessionKey { cipher, key })
-            }
+            Ok(Ok(session)) => Some(SessionKey::from(&session)),
             _ => {
                 // Of a hidden recipient this is what every other key gives.
                 if !hidden {
@@ -279,7 +307,11 @@ impl Search {
             "none of the keys at hand opens it; it is sealed for {}",
             preamble.recipients_text()
         );
-        Error::new(ErrorKind::NotForYou, context)
+        let error = Error::new(ErrorKind::NotForYou, context);
+        error.hinting(
+            "open it with the secret key that one of these belongs to: `gpg --list-keys KEY` \
+                       tells whose it is, `gpg --export-secret-keys` writes it to a file",
+        )
     }
 }
 

@@ -199,6 +199,26 @@ impl AesKey {
         AesKey(Zeroizing::new(*bytes))
     }
 
+    /// One from a file: 32 bytes as they are, or as text, in hexadecimal or base64.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadKey`] for anything else.
+    pub fn parse(file: &[u8]) -> Result<AesKey, Error> {
+        if let Ok(bytes) = <&[u8; 32]>::try_from(file) {
+            return Ok(AesKey::from_bytes(bytes));
+        }
+        let text = std::str::from_utf8(file).unwrap_or_default().trim();
+        let bytes = Zeroizing::new(match text.len() {
+            64 => from_hex(text).unwrap_or_default(),
+            _ => BASE64_PADDED.decode(text).unwrap_or_default(),
+        });
+        let bytes = <&[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
+            let text = "not an AES key: 32 bytes, or their hexadecimal or base64 text";
+            Error::new(ErrorKind::BadKey, text)
+        })?;
+        Ok(AesKey::from_bytes(bytes))
+    }
+
     /// The bytes, to be stored where secrets are.
     pub fn to_secret_bytes(&self) -> Zeroizing<[u8; 32]> {
         self.0.clone()
@@ -405,6 +425,15 @@ impl RsaPrivateKey {
     }
 }
 
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pair = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(pair).collect()
+}
+
 /// The contents of a PEM file with one block of this label and nothing after it.
 fn unpem(text: &str, label: &str) -> Option<Vec<u8>> {
     let body = text
@@ -430,6 +459,7 @@ fn not_for_you(at_hand: &str, request: &KeyRequest<'_>) -> Error {
     };
     let text = format!("its data key is wrapped {wanted}, and what is at hand is {at_hand}");
     Error::new(ErrorKind::NotForYou, text)
+        .hinting("use the KMS key, AES key or RSA key that it was sealed with")
 }
 
 fn does_not_unwrap() -> Error {

@@ -89,6 +89,15 @@ pub fn open<'a>(
     Ok(Opened { cipher, bytes })
 }
 
+/// What a message of which the beginning is at hand says in the clear. Errors as
+/// [`openpgp::describe`](crate::openpgp::describe).
+pub fn describe(start: &[u8]) -> Result<crate::openpgp::Description, Error> {
+    let mut binary = Vec::new();
+    // The armor is cut off wherever the beginning ends.
+    let _cut = begin(start)?.read_to_end(&mut binary);
+    crate::openpgp::describe(&binary)
+}
+
 /// With the armor off.
 fn begin<'a>(mut sealed: impl BufRead + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
     let first = sealed.fill_buf().map_err(Error::from_io)?.first().copied();
@@ -163,7 +172,8 @@ fn session_key(sealed_keys: &[Esk], keys: &[SecretKey]) -> Result<PlainSessionKe
         false => Err(Error::new(
             ErrorKind::NotForYou,
             "none of these private keys is among those the message was sealed for",
-        )),
+        )
+        .hinting("name the private key of the receiver it was shared with")),
     }
 }
 

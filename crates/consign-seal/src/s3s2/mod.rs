@@ -25,4 +25,4 @@ mod key;
 mod message;
 
 pub use key::{KeyPair, PublicKey, SecretKey, generate};
-pub use message::{Cipher, Opened, open, seal};
+pub use message::{Cipher, Opened, describe, open, seal};
