@@ -81,14 +81,12 @@ async fn run(
         Command::S3s2(command) => commands::s3s2::run(&command, settings, terminal).await,
         Command::Seal(mut args) => {
             let _held = key_sources::public(&mut args.recipients_file, settings).await?;
-            commands::seal::run(&args, settings, terminal)
+            commands::seal::run(&args, settings, terminal).await
         }
         Command::Open(mut args) => {
             let _held = key_sources::private(&mut args.identity, settings).await?;
             commands::open::run(&args, settings, terminal).await
         }
-        Command::Seal(args) => commands::seal::run(&args, settings, terminal).await,
-        Command::Open(args) => commands::open::run(&args, settings, terminal).await,
         Command::Completions(args) => commands::completions::run(&args),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
     }

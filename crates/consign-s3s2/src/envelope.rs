@@ -161,26 +161,23 @@ pub(crate) fn open(
 }
 
 /// Opens one sealed file by itself, outside any share, and gives its content to `content`: all of it is
-/// checked before the first byte is given. `spool` is an empty file that nobody else can read; it holds
-/// the packed plaintext meanwhile.
+/// checked before the first byte is given.
 ///
 /// # Errors
 /// Those of [`unpack`], [`ErrorKind::NotForUs`], [`ErrorKind::Damaged`].
-pub fn open_file(
-    sealed: File,
-    spool: &mut File,
+pub fn open_alone(
+    sealed: &File,
     keys: &[SecretKey],
     expansion_max: u32,
     content: &mut dyn Write,
 ) -> std::result::Result<(Opened, Contents), Error> {
-    let allowance = Allowance::new(expansion_max);
-    allowance.add(sealed.metadata().map_err(of_io)?.len());
-    let (opened, _) = open(sealed, spool, keys, &allowance, &mut io::sink())?;
-    spool.rewind().map_err(of_io)?;
-    let packed = BufReader::with_capacity(COPY_BYTES, spool);
-    // What passed once within the allowance is not counted again.
-    let contents = unpack_within(packed, content, &Allowance { factor: 0, left: u64::MAX.into() })?;
-    Ok((opened, contents))
+    let allowance = || {
+        let allowance = Allowance::new(expansion_max);
+        allowance.add(sealed.metadata().map_err(of_io)?.len());
+        Ok::<_, Error>(allowance)
+    };
+    open(sealed, keys, &allowance()?, &mut io::sink())?;
+    open(sealed, keys, &allowance()?, content)
 }
 
 /// Takes the gzip and the zip off what a message held, and gives the file's content to `content`. What

@@ -45,8 +45,7 @@ mod zip;
 #[cfg(feature = "cloud")]
 pub use collect::{Collect, Collected, CollectedFile, collect};
 pub use config::Config;
-pub use envelope::{Contents, EXPANSION_MAX, open_file, seal_file, unpack};
-pub use envelope::{Contents, EXPANSION_MAX, open_file, unpack};
+pub use envelope::{Contents, EXPANSION_MAX, open_alone, open_file, seal_file, unpack};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Manifest, ManifestFile};
 pub use names::{MANIFEST, Place, SEALED, TRIGGER};

@@ -134,7 +134,7 @@ impl Lock {
             }
             Key::S3s2(public, _) => {
                 let mut sealed = Vec::new();
-                s3s2::seal(plain.as_slice(), &mut sealed, public).unwrap();
+                s3s2::seal(plain.as_slice(), &mut sealed, std::slice::from_ref(public)).unwrap();
                 sealed
             }
             Key::S3ec(suite, wrapping) => {

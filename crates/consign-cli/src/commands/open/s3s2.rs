@@ -1,7 +1,7 @@
 //! A single file of s3s2 (`.zip.gpg`), outside its share: opened, and taken out of its archive.
 //!
-//! The message authenticates at its end, so its packed content lies in a nameless private file until
-//! then; the archive is read to its end before the first byte of the file is given.
+//! The message authenticates at its end, so it is read as a whole, and the archive in it to its end,
+//! before the first byte of the file is given.
 
 use std::path::{Path, PathBuf};
 
@@ -44,9 +44,8 @@ pub(super) fn open(
         Some(folder) => WholeFile::create(&folder.join("archive"), true)?,
         None => output(args)?,
     };
-    let mut spool = tempfile::tempfile().map_err(cannot_spool)?;
     let (_, contents) =
-        consign_s3s2::open_file(file, &mut spool, &keys, consign_s3s2::EXPANSION_MAX, &mut output)?;
+        consign_s3s2::open_alone(&file, &keys, consign_s3s2::EXPANSION_MAX, &mut output)?;
     let path = match &args.into {
         Some(folder) => Some(folder.join(last_segment(&contents.entry)?)),
         None => args.output.clone(),
