@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fetch;
 use crate::office::{Office, manifest_names};
 use crate::state::{lane_path, read_json, read_lines};
-use consign_model::{ConsignmentId, Lane, LaneName, Manifest, Timestamp};
+use consign_model::{ConsignmentId, Lane, LaneName, Manifest, Timestamp, revision_of};
 use std::collections::BTreeSet;
 
 /// A consignment in a list.
@@ -63,16 +63,20 @@ pub async fn list(office: &Office, lane: Option<&LaneName>) -> Result<Vec<Listed
     Ok(listed)
 }
 
-/// The manifests of what we sent on a lane.
+/// The manifests of what we sent on a lane, by our own records.
+pub(crate) fn delivered(office: &Office, lane: &Lane) -> Result<Vec<Manifest>> {
+    let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "sent");
+    let entries = std::fs::read_dir(folder.join("delivered")).into_iter().flatten();
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let manifests = paths.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    manifests.filter_map(|path| read_json(&path).transpose()).collect()
+}
+
+/// What we sent and are sending on a lane.
 fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "sent");
     let mut listed = Vec::new();
-    let entries = std::fs::read_dir(folder.join("delivered")).into_iter().flatten();
-    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let Some(manifest) = read_json::<Manifest>(&path)? else { continue };
+    for manifest in delivered(office, lane)? {
         listed.push(Listed {
             lane: lane.name.clone(),
             standing: ListedAs::Sent,
@@ -103,18 +107,22 @@ async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let (manifest, signature) = manifest_names(lane);
     let mut listed = Vec::new();
     for (id, objects) in fetch::objects(office, lane).await? {
-        let content = |(name, _): &&(String, u64)| *name != manifest && *name != signature;
-        let complete = objects.iter().any(|(name, _)| *name == manifest);
+        let places = objects.iter().map(|(place, bytes)| (revision_of(place), *bytes));
+        let complete = places.clone().filter(|((_, name), _)| *name == manifest);
+        let newest = complete.map(|((number, _), _)| number).max();
+        let content = places.filter(|((number, name), _)| {
+            *number == newest.unwrap_or(0) && *name != manifest && *name != signature
+        });
         listed.push(Listed {
             lane: lane.name.clone(),
-            standing: match (arrived.contains(&id), complete) {
+            standing: match (arrived.contains(&id), newest) {
                 (true, _) => ListedAs::Received,
-                (false, true) => ListedAs::Waiting,
-                (false, false) => ListedAs::Incomplete,
+                (false, Some(_)) => ListedAs::Waiting,
+                (false, None) => ListedAs::Incomplete,
             },
             created: Timestamp::from_unix_ms(id.timestamp_ms()),
-            sealed_bytes: objects.iter().filter(content).map(|(_, bytes)| bytes).sum(),
-            objects: objects.iter().filter(content).count() as u64,
+            sealed_bytes: content.clone().map(|(_, bytes)| bytes).sum(),
+            objects: content.count() as u64,
             id,
         });
     }

@@ -194,7 +194,7 @@ async fn take(
 }
 
 /// Errors that the next consignment would meet as well.
-fn concerns_all(error: &Error) -> bool {
+pub(crate) fn concerns_all(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Cloud

@@ -16,6 +16,7 @@ use crate::unpack::{Landing, unpack};
 use consign_cloud::s3::GetObject;
 use consign_model::{
     Digest, Lane, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX, Seal,
+    revised_place,
 };
 use consign_seal::age::OpenReader;
 use consign_transfer::{DownloadJournal, Downloaded, Object, PartSink};
@@ -129,7 +130,9 @@ impl Unloading {
         let mut shelf = self.partial.as_ref().map(Partial::shelf).transpose()?;
         let (open, mut journal) = match (&self.partial, &mut shelf) {
             (Some(partial), Some(shelf)) => {
-                let path = partial.journal().join(format!("{}.jsonl", object.name));
+                // Of its own for each revision, whose parts are others.
+                let name = self.place(object).replace('/', "-");
+                let path = partial.journal().join(format!("{name}.jsonl"));
                 if !resume {
                     std::fs::remove_file(&path).map_err(|e| cannot_write(&path, e))?;
                 }
@@ -209,10 +212,14 @@ impl Unloading {
         Ok(Some(digest))
     }
 
+    fn place(&self, object: &ManifestObject) -> String {
+        revised_place(self.manifest.revision_number(), object.name.as_str())
+    }
+
     /// Where an object is, with the key that S3 needs for it.
     async fn locate(&self, object: &ManifestObject) -> Result<GetObject> {
-        let origin = object.customer_key.as_ref();
-        locate(&self.office, &self.lane, &self.manifest.id, object.name.as_str(), origin).await
+        let (origin, place) = (object.customer_key.as_ref(), self.place(object));
+        locate(&self.office, &self.lane, &self.manifest.id, &place, origin).await
     }
 
     async fn sink(

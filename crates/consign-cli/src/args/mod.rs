@@ -5,6 +5,7 @@ mod files;
 mod judge;
 mod lanes;
 mod provision;
+mod rewrap;
 mod s3s2;
 mod sealed;
 mod setup;
@@ -17,6 +18,7 @@ pub(crate) use files::*;
 pub(crate) use judge::*;
 pub(crate) use lanes::*;
 pub(crate) use provision::*;
+pub(crate) use rewrap::*;
 pub(crate) use s3s2::*;
 pub(crate) use sealed::*;
 pub(crate) use setup::*;
@@ -112,6 +114,7 @@ pub(crate) enum Command {
     Seal(SealArgs),
     Open(OpenArgs),
     Rekey(RekeyArgs),
+    Rewrap(RewrapArgs),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]

@@ -31,6 +31,7 @@ pub(crate) mod plugin;
 pub(crate) mod prove;
 pub(crate) mod receive;
 pub(crate) mod rekey;
+pub(crate) mod rewrap;
 pub(crate) mod s3s2;
 pub(crate) mod seal;
 pub(crate) mod sealed_source;
