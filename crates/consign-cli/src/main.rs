@@ -75,6 +75,7 @@ async fn run(
         Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
         Command::Publish(args) => commands::publish::run(&args, settings, terminal).await,
         Command::Rekey(args) => commands::rekey::run(&args, settings, terminal).await,
+        Command::Rewrap(args) => commands::rewrap::run(&args, settings, terminal).await,
         Command::List(args) => commands::list::run(&args, settings, terminal).await,
         Command::Show(args) => commands::show::run(&args, settings, terminal).await,
         Command::Verify(args) => commands::verify::run(&args, settings, terminal).await,

@@ -45,6 +45,7 @@ fn words(phase: Phase) -> &'static str {
         Phase::Sending => "Sealing and sending",
         Phase::Looking => "Looking for consignments",
         Phase::Receiving => "Fetching and opening",
+        Phase::Rewrapping => "Writing headers anew",
         Phase::Committing => "Committing",
         _ => "Working",
     }

@@ -38,6 +38,7 @@ const COMMANDS: &[&[&str]] = &[
     &["seal"],
     &["open"],
     &["rekey"],
+    &["rewrap"],
     &["keys", "lane-secret"],
     &["completions"],
 ];

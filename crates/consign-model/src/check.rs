@@ -292,6 +292,7 @@ impl Check<'_> {
             at_rest: layout.at_rest,
             seal: layout.seal,
             layout: layout.layout,
+            seal_to_sender: self.seal_to_sender(&what, raw)?,
             writer: self.choice(&what, "writer", raw.writer.as_ref(), WRITERS)?,
             expire_days: self.expire_days(&what, raw.expire_days.as_ref())?,
             write_once: raw.write_once.as_ref().is_none_or(|flag| flag.value),
@@ -394,6 +395,24 @@ impl Check<'_> {
             shown(text)
         );
         Err(self.source.error(ErrorKind::BadValue, raw.offset, message))
+    }
+
+    /// Only where a seal has recipients can the sender be one.
+    fn seal_to_sender(&self, what: &str, raw: &RawLane) -> Result<bool, Error> {
+        let Some(flag) = raw.seal_to_sender.as_ref().filter(|flag| flag.value) else {
+            return Ok(false);
+        };
+        match self.choice(what, "seal", raw.seal.as_ref(), SEALS)? {
+            Seal::Age | Seal::Openpgp => Ok(true),
+            seal => {
+                let message = format!(
+                    "`seal_to_sender` in {what} needs a seal with recipients, and `seal = \"{}\"` \
+                     has none; drop it, or write `seal = \"age\"`",
+                    seal.as_str()
+                );
+                Err(self.source.error(ErrorKind::Conflict, flag.offset, message))
+            }
+        }
     }
 
     /// A field that takes one of a few words, the first of which is the default.

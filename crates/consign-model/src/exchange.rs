@@ -93,6 +93,9 @@ pub struct Lane {
     /// How its consignments lie in the bucket.
     #[serde(skip_serializing_if = "Layout::is_default")]
     pub layout: Layout,
+    /// Whether it is sealed to the sender, too, so that its readers can be changed later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub seal_to_sender: bool,
     /// How the writer uploads.
     pub writer: Writer,
     /// After how many days what was sent is deleted.
@@ -182,6 +185,13 @@ impl Exchange {
     pub fn digest(&self) -> [u8; 32] {
         let canonical = serde_json::to_vec(self).expect("names and lists always serialise");
         *Digest::of(&canonical).as_bytes()
+    }
+}
+
+impl Lane {
+    /// Whom what is sent is sealed to: the receivers, and the sender where the lane says so.
+    pub fn sealed_to(&self) -> impl Iterator<Item = &PartyName> {
+        self.to.iter().chain(self.seal_to_sender.then_some(&self.from))
     }
 }
 

@@ -29,6 +29,7 @@ mod principal;
 mod public_key;
 mod raw;
 mod readiness;
+mod revision;
 mod route;
 mod template;
 
@@ -55,6 +56,7 @@ pub use object_name::ObjectName;
 pub use path::RelativePath;
 pub use principal::{Principal, PrincipalKind};
 pub use public_key::PublicKey;
+pub use revision::{REVISIONS_MAX, Revision, revised_place, revision_of};
 pub use route::{Arrival, Destination, KeyTemplate, Route};
 pub use template::{
     Hub, SecureInbox, TemplateParty, TwoWay, hub_template, inbox_template, two_way_template,

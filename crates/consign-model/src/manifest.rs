@@ -6,7 +6,7 @@
 
 use crate::{
     ChainId, ConsignmentId, Digest, Error, ErrorKind, ExchangeName, KeyId, LaneName, ObjectName,
-    PartyName, RelativePath, Timestamp,
+    PartyName, RelativePath, Revision, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -44,6 +44,9 @@ pub struct Manifest {
     pub sequence: u64,
     /// BLAKE3 of the manifest before it in the series; none if `sequence` is 1.
     pub previous: Option<Digest>,
+    /// For a later version, sealed for other readers: what it revises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
     /// The files, in the order of their paths.
     pub files: Vec<ManifestFile>,
     /// The objects that hold them.
@@ -91,6 +94,10 @@ pub struct ManifestObject {
     pub sealed_bytes: u64,
     /// BLAKE3 of the object as it lies in the bucket, where the sender computed it.
     pub blake3: Option<Digest>,
+    /// BLAKE3 of what precedes the content: header and nonce of an age file. Its sender writes no
+    /// other header anew than this one, so that nobody exchanges it for that of another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_blake3: Option<Digest>,
     /// CRC-64/NVME of the object, as S3 writes it: base64 of 8 bytes.
     pub crc64nvme: String,
     /// The version S3 gave it, if the bucket keeps versions and the answer arrived.
@@ -182,7 +189,14 @@ impl Manifest {
         self.check_objects()
     }
 
+    /// Which revision it is; 0 for the original.
+    #[must_use]
+    pub fn revision_number(&self) -> u32 {
+        self.revision.as_ref().map_or(0, |revision| revision.number)
+    }
+
     fn check_chain(&self) -> Result<(), Error> {
+        self.revision.as_ref().map_or(Ok(()), |revision| revision.check().map_err(wrong))?;
         match (self.sequence, self.previous) {
             (0, _) => Err(wrong("its sequence is 0; the first is 1")),
             (1, Some(_)) => Err(wrong("it is the first of its chain and names a previous one")),

@@ -20,7 +20,7 @@ impl Exchange {
         let lane = self.require_lane(lane)?;
         supported(lane)?;
         if matches!(lane.seal, Seal::Age | Seal::Openpgp) {
-            for name in &lane.to {
+            for name in lane.sealed_to() {
                 self.check_keys(name, "recipient", lane, today)?;
             }
         }

@@ -62,6 +62,28 @@ fn a_good_manifest_reads_as_it_is_written() {
 }
 
 #[test]
+fn a_revision_names_what_it_revises() {
+    let (one, other) = ("01".repeat(32), "02".repeat(32));
+    let revision = |number: u32, previous: &str| {
+        let mut manifest = good();
+        manifest["revision"] = json!({"number": number, "original": one, "previous": previous,
+                                      "made": "2026-11-22T02:45:00Z"});
+        manifest
+    };
+    for good in [revision(1, &one), revision(2, &other)] {
+        let manifest = parse(&good).expect("it is good");
+        let read = Manifest::parse(&manifest.to_bytes(), &Limits::default());
+        assert_eq!(read.expect("its own bytes"), manifest);
+    }
+    refused(&revision(0, &one), "its revision 0 is not from 1");
+    refused(&revision(10_000, &one), "its revision 10000 is not from 1");
+    refused(&revision(1, &other), "another manifest than the original");
+    let mut unknown = revision(1, &one);
+    unknown["revision"]["readers"] = json!([]);
+    refused(&unknown, "this is not a manifest");
+}
+
+#[test]
 fn values_that_cannot_be_are_refused() {
     check("/format", json!("consign-manifest/2"), "the format `consign-manifest/2`");
     check("/id", json!("../../../etc"), "not a consignment's id");

@@ -170,8 +170,9 @@ fn a_header_is_wrapped_anew_and_the_body_stays() {
     let (old, new) = (Identity::generate().unwrap(), Identity::generate().unwrap());
     let sealed = age::seal_all(&[old.to_recipient()], &ramp(100_000)).unwrap();
     let Ok(HeaderRead::Done(header, length)) = age::read_header(&sealed) else { panic!() };
-    let file_key = header.file_key(std::slice::from_ref(&old)).unwrap();
-    let mut again = age::write_header(&file_key, &[new.to_recipient()], &[]).unwrap();
+    let refused = header.rewrapped(std::slice::from_ref(&new), &[new.to_recipient()]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotForYou, "who cannot open it writes no header for it");
+    let mut again = header.rewrapped(std::slice::from_ref(&old), &[new.to_recipient()]).unwrap();
     again.extend_from_slice(&sealed[length..]);
     assert!(age::open_all(&[new], &again).unwrap() == ramp(100_000));
     assert_eq!(age::open_all(&[old], &again).unwrap_err().kind(), ErrorKind::NotForYou);

@@ -177,7 +177,7 @@ async fn a_copy_in_parts_goes_on_where_it_stopped() {
     assert!(bytes[..] == content[..]);
 }
 
-type Begun<'a> = &'a mut (dyn FnMut(&str) -> Result<(), consign_transfer::SinkError> + Send);
+type Begun<'a> = &'a mut (dyn FnMut(&str) -> Result<(), consign_transfer::SinkError> + Send + Sync);
 
 fn in_parts<'a>(
     source: &GetObject,
@@ -190,6 +190,7 @@ fn in_parts<'a>(
         source: source.clone(),
         source_bytes,
         target: target.clone(),
+        graft: None,
         crc64nvme: None,
         single_bytes_max: 5 << 20,
         part_bytes: Some(5 << 20),

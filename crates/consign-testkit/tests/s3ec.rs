@@ -6,14 +6,14 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use consign::s3ec::{Keyring, SealAs, context_of, get, header, put};
+use consign::s3ec::{Keyring, Rewrap, SealAs, context_of, get, put, rewrap};
 use consign_cloud::kms::CreateKey;
 use consign_cloud::s3::bucket::CreateBucket;
 use consign_cloud::s3::{GetObject, PutObject};
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_seal::s3ec::{
     AesKey, CommitmentPolicy, DataKey, ExpectedContext, OpenPolicy, Pairs, RsaPrivateKey, Sealer,
-    Suite, WrappedKey, kms_context,
+    Suite, WrappedKey,
 };
 use consign_testkit::moto::Moto;
 use consign_testkit::{World, judges, payload};
@@ -221,30 +221,15 @@ impl Bench {
             let old =
                 Case { key: format!("rewrapped/{format}"), ..self.case(format, "aes", SIZES[6]) };
             self.put(&old, true).await;
-            let header = header(&self.cloud, &place(&old.key), None).await.unwrap();
-            let policy = OpenPolicy {
-                commitment: CommitmentPolicy::RequireEncryptAllowDecrypt,
-                ..OpenPolicy::default()
-            };
-            let key = self.aes.unwrap(&header.admit(&policy).unwrap().wanted()).unwrap();
             let context = context_of("acme-globex", "to-client", "01J9", &old.key);
-            let asked = kms_context(header.suite(), &context).unwrap();
-            let kms = self.cloud.kms();
-            let wrapped = kms.encrypt(&self.kms_key, key.as_secret_bytes(), &asked).await.unwrap();
-            let wrapped = WrappedKey::from_kms(header.suite(), wrapped, &context).unwrap();
             let suffix = ".instruction-kms";
-            let file = PutObject {
-                bucket: BUCKET.to_owned(),
-                key: format!("{}{suffix}", old.key),
-                body: header
-                    .rewrap(&key, wrapped)
-                    .unwrap()
-                    .to_instruction_file()
-                    .into_bytes()
-                    .into(),
-                ..PutObject::default()
+            let how = Rewrap {
+                from: &self.keyring("aes"),
+                to: &self.keyring("kms"),
+                context: Some(context.clone()),
+                suffix: Some(suffix.to_owned()),
             };
-            self.cloud.s3().put_object(file).await.unwrap();
+            rewrap(&self.cloud, &place(&old.key), &how).await.unwrap();
             let new = Case { wrap: "kms", context, suffix: Some(suffix), ..old.clone() };
             for case in [old, new] {
                 let opened = self.get(&case, &case.context).await.unwrap();
@@ -255,11 +240,35 @@ impl Bench {
         self.judge("get", &cases);
     }
 
+    /// The holder of the AES key leaves, the holder of the RSA key comes: the one instruction file is
+    /// written anew.
+    async fn a_rewrapped_instruction_file_takes_the_place_of_the_old(&self) {
+        let old = Case { key: "handed-over".to_owned(), ..self.case("v3", "aes", SIZES[6]) };
+        self.put(&old, true).await;
+        let (aes, rsa) = (self.keyring("aes"), self.keyring("rsa"));
+        let how = Rewrap { from: &rsa, to: &aes, context: None, suffix: None };
+        let refused = rewrap(&self.cloud, &place(&old.key), &how).await.unwrap_err();
+        assert_eq!(refused.kind(), consign::ErrorKind::NotForUs, "{refused:?}");
+        let how = Rewrap { from: &aes, to: &rsa, context: None, suffix: None };
+        rewrap(&self.cloud, &place(&old.key), &how).await.unwrap();
+        let refused = self.get(&old, &old.context).await.unwrap_err();
+        assert_eq!(refused.kind(), consign::ErrorKind::NotForUs, "{refused:?}");
+        let new = Case { wrap: "rsa", ..old };
+        let opened = self.get(&new, &new.context).await.unwrap();
+        assert!(opened == std::fs::read(&new.file).unwrap());
+        self.judge("get", std::slice::from_ref(&new));
+        let beside = Case { key: "in-metadata".to_owned(), ..self.case("v3", "aes", 100) };
+        self.put(&beside, false).await;
+        let refused = rewrap(&self.cloud, &place(&beside.key), &how).await.unwrap_err();
+        assert_eq!(refused.kind(), consign::ErrorKind::Configuration, "{refused:?}");
+    }
+
     async fn everything(&self) {
         self.we_open_what_the_judge_puts().await;
         self.the_judge_opens_what_we_put(false).await;
         self.the_judge_opens_what_we_put(true).await;
         self.a_rewrapped_instruction_file_opens().await;
+        self.a_rewrapped_instruction_file_takes_the_place_of_the_old().await;
         self.nobody_opens_what_was_changed().await;
     }
 }

@@ -25,6 +25,14 @@ impl Crc64 {
         Crc64(crc_fast::checksum_combine(Crc64Nvme, self.0, next.0, next_bytes))
     }
 
+    /// Of what follows a beginning with the checksum `start`, where the whole has this one: the
+    /// `rest_bytes` that follow need not be read. The checksum is linear, so what a beginning adds to
+    /// the whole is taken off as it was added.
+    #[must_use]
+    pub fn without(self, start: Crc64, rest_bytes: u64) -> Crc64 {
+        Crc64(self.0 ^ crc_fast::checksum_combine(Crc64Nvme, start.0, 0, rest_bytes))
+    }
+
     /// From S3's form.
     pub fn parse(text: &str) -> Option<Crc64> {
         let bytes = STANDARD.decode(text).ok()?;
@@ -72,6 +80,8 @@ mod tests {
             let (head, tail) = bytes.split_at(cut);
             let whole = Crc64::of(head).followed_by(Crc64::of(tail), tail.len() as u64);
             assert_eq!(whole, Crc64::of(&bytes), "cut at {cut}");
+            let rest = whole.without(Crc64::of(head), tail.len() as u64);
+            assert_eq!(rest, Crc64::of(tail), "without the first {cut}");
         }
     }
 }

@@ -22,7 +22,10 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
+    /// Of a manifest with this digest. A revision has the place of the manifest it revises, which is
+    /// what its sender's next manifest names.
     pub(crate) fn of(manifest: &Manifest, digest: Digest) -> Arrival {
+        let digest = manifest.revision.as_ref().map_or(digest, |revision| revision.original);
         Arrival {
             id: manifest.id.clone(),
             chain: manifest.chain.clone(),

@@ -6,9 +6,9 @@ use crate::letter::{self, Beside, Opened};
 use crate::office::{Office, manifest_names};
 use crate::seals::Metadata;
 use consign_cloud::s3::{GetObject, ListRequest};
-use consign_model::{ConsignmentId, Lane, Limits, Seal};
+use consign_model::{ConsignmentId, Lane, Limits, Seal, revised_place, revision_of};
 use consign_transfer::Backoff;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A sealed signature is larger than this only if it is none.
 const SIGNATURE_BYTES_MAX: usize = 512 << 10;
@@ -98,15 +98,81 @@ fn request(office: &Office, lane: &Lane) -> ListRequest {
 }
 
 /// Fetches, opens and judges a consignment's manifest; none if it has not been written yet.
+///
+/// Where the original is gone, or is not for us, the newest revision is; where both are there, they
+/// say the same of the files.
 pub(crate) async fn manifest(
     office: &Office,
     lane: &Lane,
     id: &ConsignmentId,
 ) -> Result<Option<Opened>> {
+    let original = version(office, lane, id, 0).await;
+    match &original {
+        Ok(Some(_)) => return original,
+        Err(error) if error.kind() != ErrorKind::NotForUs => return original,
+        _ => {}
+    }
+    match revision(office, lane, id).await? {
+        Some(revised) => Ok(Some(revised)),
+        None => original,
+    }
+}
+
+/// The newest version of a consignment's manifest, as its sender wants it.
+pub(crate) async fn newest(
+    office: &Office,
+    lane: &Lane,
+    id: &ConsignmentId,
+) -> Result<Option<Opened>> {
+    match revision(office, lane, id).await? {
+        Some(revised) => Ok(Some(revised)),
+        None => version(office, lane, id, 0).await,
+    }
+}
+
+/// The newest revision that is complete.
+async fn revision(office: &Office, lane: &Lane, id: &ConsignmentId) -> Result<Option<Opened>> {
+    for number in revisions(office, lane, id).await?.into_iter().rev() {
+        if let Some(revised) = version(office, lane, id, number).await? {
+            return Ok(Some(revised));
+        }
+    }
+    Ok(None)
+}
+
+/// The numbers of the revisions that were begun.
+async fn revisions(office: &Office, lane: &Lane, id: &ConsignmentId) -> Result<BTreeSet<u32>> {
+    let folder = format!("{}{id}/", lane.prefix);
+    let (mut numbers, mut token) = (BTreeSet::new(), None);
+    loop {
+        let list = ListRequest {
+            prefix: format!("{folder}r"),
+            delimiter: Some("/".into()),
+            token,
+            ..request(office, lane)
+        };
+        let page = retrying(office, || office.cloud.s3().list_objects(&list)).await?;
+        let within = page.prefixes.iter().filter_map(|prefix| prefix.strip_prefix(&folder));
+        numbers.extend(within.map(|place| revision_of(place).0).filter(|number| *number > 0));
+        match page.next {
+            Some(next) => token = Some(next),
+            None => return Ok(numbers),
+        }
+    }
+}
+
+/// One version: the original (0) or a revision.
+async fn version(
+    office: &Office,
+    lane: &Lane,
+    id: &ConsignmentId,
+    revision: u32,
+) -> Result<Option<Opened>> {
     let (manifest_name, signature_name) = manifest_names(lane);
+    let place_of = |name: &str| revised_place(revision, name);
     let bytes_max = Limits::default().manifest_bytes.saturating_add(SEAL_BYTES_MAX);
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let place = locate(office, lane, id, &manifest_name, None).await?;
+    let place = locate(office, lane, id, &place_of(&manifest_name), None).await?;
     let manifest = match whole(office, &place, bytes_max).await {
         // Where a lane has a prefix, a reader may list below it alone, and to him S3 denies what is not
         // there as it denies what is (s3:ListBucket of a HEAD or GET names no prefix).
@@ -121,7 +187,7 @@ pub(crate) async fn manifest(
     let Some(manifest) = manifest else { return Ok(None) };
     let mut beside =
         Beside { manifest: metadata(office, lane, &place).await?, ..Beside::default() };
-    let place = locate(office, lane, id, &signature_name, None).await?;
+    let place = locate(office, lane, id, &place_of(&signature_name), None).await?;
     let signature = whole(office, &place, SIGNATURE_BYTES_MAX).await?.ok_or_else(|| {
         Error::new(ErrorKind::Signature, "the manifest has no signature beside it")
     })?;
@@ -129,7 +195,7 @@ pub(crate) async fn manifest(
     let (office, lane, id) = (office.clone(), lane.clone(), id.clone());
     // A manifest may have a million entries: too long for a thread that serves others.
     let opened = tokio::task::spawn_blocking(move || {
-        letter::open(&office, &lane, &id, &manifest, &signature, &beside)
+        letter::open(&office, &lane, (&id, revision), &manifest, &signature, &beside)
     });
     opened.await.map_err(crate::error::join)?.map(Some)
 }
@@ -169,12 +235,21 @@ async fn whole(
 
 /// The first bytes of an object.
 pub(crate) async fn head(office: &Office, object: &GetObject, length: u64) -> Result<Vec<u8>> {
-    let too_long = |_| Error::new(ErrorKind::Bug, "a header does not fit in memory");
-    let length_in_memory = usize::try_from(length).map_err(too_long)?;
+    range(office, object, 0..length).await
+}
+
+/// Some bytes of an object, which must fit in memory.
+pub(crate) async fn range(
+    office: &Office,
+    object: &GetObject,
+    range: std::ops::Range<u64>,
+) -> Result<Vec<u8>> {
+    let too_long = |_| Error::new(ErrorKind::Bug, "a range does not fit in memory");
+    let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(too_long)?;
     let s3 = office.cloud.s3();
     retrying(office, || async {
-        let mut bytes = vec![0; length_in_memory];
-        s3.get_range(object, 0..length, &mut bytes).await?;
+        let mut bytes = vec![0; length];
+        s3.get_range(object, range.clone(), &mut bytes).await?;
         Ok(bytes)
     })
     .await

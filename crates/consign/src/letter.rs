@@ -6,7 +6,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::office::{Keys, Office, manifest_names};
-use crate::seals::{Metadata, open_all, sealing};
+use crate::seals::{Metadata, Sealing, open_all, sealing};
 use consign_model::{
     ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Layout, Limits, Manifest, ManifestObject,
     Party, PartyName,
@@ -37,7 +37,7 @@ pub(crate) struct Beside {
 }
 
 /// A manifest that has been opened and judged as far as it can be without the chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Opened {
     pub(crate) manifest: Manifest,
     pub(crate) digest: Digest,
@@ -45,10 +45,19 @@ pub(crate) struct Opened {
     pub(crate) signer: KeyId,
 }
 
-/// Signs a manifest and seals it and its signature.
+/// Signs a manifest and seals it and its signature to whom the lane is sealed on this day.
 pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result<Letter> {
+    write_to(office, lane, manifest, &sealing(office, lane)?.1)
+}
+
+/// The same, sealed to others.
+pub(crate) fn write_to(
+    office: &Office,
+    lane: &Lane,
+    manifest: &Manifest,
+    sealing: &Sealing,
+) -> Result<Letter> {
     let signer = signing_key(office, lane)?;
-    let (_, sealing) = sealing(office, lane)?;
     let (manifest_name, signature_name) = manifest_names(lane);
     let id = &manifest.id;
     let plain = manifest.to_bytes();
@@ -93,11 +102,11 @@ pub(crate) fn live_signer<'a>(
 }
 
 /// Opens a manifest and its signature and judges them: signed by a pinned signer who lived then,
-/// well-formed, and addressed to this exchange, lane, consignment and receiver.
+/// well-formed, and addressed to this exchange, lane, consignment, revision and receiver.
 pub(crate) fn open(
     office: &Office,
     lane: &Lane,
-    id: &ConsignmentId,
+    (id, revision): (&ConsignmentId, u32),
     manifest: &[u8],
     signature: &[u8],
     beside: &Beside,
@@ -117,7 +126,7 @@ pub(crate) fn open(
         Error::new(ErrorKind::Manifest, "the manifest is refused").because(error)
     })?;
     check_signer_lived(party, &signer, &manifest)?;
-    check_address(office, lane, id, &manifest)?;
+    check_address(office, lane, (id, revision), &manifest)?;
     check_seals(lane, &manifest)?;
     Ok(Opened { digest: Digest::of(&plain), manifest, signer })
 }
@@ -149,7 +158,8 @@ pub(crate) fn signed_by(
 }
 
 fn check_signer_lived(party: &Party, signer: &KeyId, manifest: &Manifest) -> Result<()> {
-    let created = manifest.created.date();
+    let made = manifest.revision.as_ref().map_or(manifest.created, |revision| revision.made);
+    let created = made.date();
     let key = party.signers.iter().find(|key| key.id == *signer);
     match key.filter(|key| !key.is_live(created)).and_then(|key| key.not_after) {
         None => Ok(()),
@@ -166,7 +176,7 @@ fn check_signer_lived(party: &Party, signer: &KeyId, manifest: &Manifest) -> Res
 fn check_address(
     office: &Office,
     lane: &Lane,
-    id: &ConsignmentId,
+    (id, revision): (&ConsignmentId, u32),
     manifest: &Manifest,
 ) -> Result<()> {
     let wrong = |what: &str, found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
@@ -184,6 +194,9 @@ fn check_address(
     }
     if manifest.id != *id {
         return wrong("consignment", &manifest.id, id);
+    }
+    if manifest.revision_number() != revision {
+        return wrong("revision", &manifest.revision_number(), &revision);
     }
     match manifest.recipients.iter().any(|addressee| addressee.party == office.me) {
         true => Ok(()),

@@ -8,7 +8,7 @@ use crate::layout;
 use crate::office::{Office, manifest_names};
 use crate::shares;
 use crate::state::{lane_path, read_json, read_lines};
-use consign_model::{ConsignmentId, Lane, LaneName, Layout, Manifest, Timestamp};
+use consign_model::{ConsignmentId, Lane, LaneName, Layout, Manifest, Timestamp, revision_of};
 use consign_s3s2::{MANIFEST, TRIGGER};
 use std::collections::BTreeSet;
 
@@ -68,16 +68,20 @@ pub async fn list(office: &Office, lane: Option<&LaneName>) -> Result<Vec<Listed
     Ok(listed)
 }
 
-/// The manifests of what we sent on a lane.
+/// The manifests of what we sent on a lane, by our own records.
+pub(crate) fn delivered(office: &Office, lane: &Lane) -> Result<Vec<Manifest>> {
+    let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "sent");
+    let entries = std::fs::read_dir(folder.join("delivered")).into_iter().flatten();
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let manifests = paths.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    manifests.filter_map(|path| read_json(&path).transpose()).collect()
+}
+
+/// What we sent and are sending on a lane.
 fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "sent");
     let mut listed = Vec::new();
-    let entries = std::fs::read_dir(folder.join("delivered")).into_iter().flatten();
-    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let Some(manifest) = read_json::<Manifest>(&path)? else { continue };
+    for manifest in delivered(office, lane)? {
         listed.push(Listed {
             lane: lane.name.clone(),
             share: None,
@@ -103,6 +107,15 @@ fn sent(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
+/// The revision that an object belongs to, and its name in it. Shares of s3s2 have none: there, a folder
+/// is the sender's.
+fn revision_on<'a>(lane: &Lane, place: &'a str) -> (u32, &'a str) {
+    match lane.layout {
+        Layout::Consign => revision_of(place),
+        Layout::S3s2 => (0, place),
+    }
+}
+
 async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let folder = lane_path(&office.state, &office.exchange.name, &lane.name, "received");
     let arrivals: Vec<Arrival> = read_lines(&folder.join("arrivals.jsonl"))?;
@@ -111,16 +124,21 @@ async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
     let (manifest, _) = manifest_names(lane);
     let mut listed = Vec::new();
     for (folder, objects) in fetch::objects(office, lane).await? {
-        let content = |(name, _): &&(String, u64)| layout::is_content(lane, name);
+        let places = objects.iter().map(|(place, bytes)| (revision_on(lane, place), *bytes));
         let has = |wanted: &str| objects.iter().any(|(name, _)| name == wanted);
+        let complete = places.clone().filter(|((_, name), _)| *name == manifest);
+        let newest = complete.map(|((number, _), _)| number).max();
         let (id, share, complete) = match ConsignmentId::parse(&folder) {
-            Ok(id) => (id, None, has(&manifest)),
+            Ok(id) => (id, None, newest.is_some()),
             Err(_) if lane.layout == Layout::S3s2 && shares::is_name(&folder) && has(MANIFEST) => {
                 (shares::id(office, lane, &folder), Some(folder), has(TRIGGER))
             }
             // Whatever has another name is not ours to judge.
             Err(_) => continue,
         };
+        let content = places.filter(|((number, name), _)| {
+            *number == newest.unwrap_or(0) && layout::is_content(lane, name)
+        });
         listed.push(Listed {
             lane: lane.name.clone(),
             share,
@@ -130,8 +148,8 @@ async fn incoming(office: &Office, lane: &Lane) -> Result<Vec<Listed>> {
                 (false, false) => ListedAs::Incomplete,
             },
             created: Timestamp::from_unix_ms(id.timestamp_ms()),
-            sealed_bytes: objects.iter().filter(content).map(|(_, bytes)| bytes).sum(),
-            objects: objects.iter().filter(content).count() as u64,
+            sealed_bytes: content.clone().map(|(_, bytes)| bytes).sum(),
+            objects: content.count() as u64,
             id,
         });
     }

@@ -12,6 +12,8 @@ pub enum Phase {
     Looking,
     /// Downloading, opening and checking.
     Receiving,
+    /// Writing headers anew and having content copied.
+    Rewrapping,
     /// Making sure that everything is on disk, then giving it its final name.
     Committing,
 }

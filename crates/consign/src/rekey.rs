@@ -233,6 +233,7 @@ impl Moving<'_> {
             source: source.clone(),
             source_bytes: head.bytes,
             target: target.clone(),
+            graft: None,
             crc64nvme: known.clone(),
             single_bytes_max: self.options.single_bytes_max.unwrap_or(COPY_BYTES_MAX),
             part_bytes: None,

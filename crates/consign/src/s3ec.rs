@@ -6,6 +6,8 @@
 //! cryptography is in [`consign_seal::s3ec`]. This is not how consignments travel: nothing here is
 //! signed, chained or resumed.
 
+mod rewrap;
+
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
@@ -22,6 +24,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use rewrap::{Rewrap, rewrap};
 
 /// The most that one PUT takes.
 const PUT_BYTES_MAX: u64 = 5 << 30;
@@ -150,13 +154,28 @@ async fn new_data_key(
         return Ok((DataKey::from_bytes(&made.plaintext)?, wrapped));
     }
     let key = DataKey::generate()?;
-    let wrapped = match keyring {
-        Keyring::Aes(aes) => aes.wrap(*suite, &key, context)?,
-        Keyring::RsaPublic(rsa) => rsa.wrap(*suite, &key, context)?,
-        Keyring::RsaPrivate(rsa) => rsa.public_key().wrap(*suite, &key, context)?,
-        Keyring::Kms(_) => return Err(Error::new(ErrorKind::Bug, "a KMS key was asked to wrap")),
-    };
+    let wrapped = wrap_data_key(cloud, keyring, *suite, &key, context).await?;
     Ok((key, wrapped))
+}
+
+/// Wraps a data key that is there already.
+async fn wrap_data_key(
+    cloud: &Cloud,
+    keyring: &Keyring,
+    suite: Suite,
+    key: &DataKey,
+    context: &Pairs,
+) -> Result<WrappedKey> {
+    Ok(match keyring {
+        Keyring::Kms(name) => {
+            let asked = kms_context(suite, context)?;
+            let wrapped = cloud.kms().encrypt(name, key.as_secret_bytes(), &asked).await?;
+            WrappedKey::from_kms(suite, wrapped, context)?
+        }
+        Keyring::Aes(aes) => aes.wrap(suite, key, context)?,
+        Keyring::RsaPublic(rsa) => rsa.wrap(suite, key, context)?,
+        Keyring::RsaPrivate(rsa) => rsa.public_key().wrap(suite, key, context)?,
+    })
 }
 
 type Sealing = tokio::task::JoinHandle<Result<()>>;

@@ -52,6 +52,11 @@ impl SealedFile {
         self.tree.digest(fingerprints)
     }
 
+    /// What precedes the content, if the file is sealed.
+    pub(crate) fn prefix(&self) -> Option<&[u8]> {
+        self.sealer.as_ref().map(Sealer::prefix)
+    }
+
     /// An error if the file has changed since it was surveyed.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
         self.found.check_unchanged(&self.file)

@@ -51,29 +51,17 @@ pub(crate) enum Sealing {
 /// Whom a lane is sealed to on this day, and how.
 pub(crate) fn sealing(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, Sealing)> {
     let (mut addressees, mut keys) = (Vec::new(), Vec::new());
-    for name in &lane.to {
-        let party = office.exchange.party(name);
-        let live = party.iter().flat_map(|party| party.live_recipients(office.today()));
-        let live = live.filter(|key| serves(lane.seal, key));
-        let mut key_ids = Vec::new();
-        for key in live {
-            key_ids.push(key.id.clone());
-            keys.push((name, key));
-        }
+    for name in lane.sealed_to() {
+        let live = live_keys(office, lane, name);
+        let key_ids = live.iter().map(|key| key.id.clone()).collect();
         addressees.push(Addressee { party: name.clone(), key_ids });
+        keys.extend(live.into_iter().map(|key| (name, key)));
     }
     let sealing = match lane.seal {
         Seal::None => Sealing::Plain,
-        Seal::Age => {
-            let recipient = |(name, key): &(_, &PublicKey)| {
-                Recipient::parse(&key.key).map_err(|error| {
-                    let id = &key.id;
-                    let message = format!("the recipient `{id}` of party `{name}` is no key");
-                    Error::new(ErrorKind::Configuration, message).because(error)
-                })
-            };
-            Sealing::Age(keys.iter().map(recipient).collect::<Result<_>>()?)
-        }
+        Seal::Age => Sealing::Age(
+            keys.iter().map(|(name, key)| recipient(name, key)).collect::<Result<_>>()?,
+        ),
         Seal::Openpgp if lane.layout == Layout::S3s2 => {
             let pinned = |(name, key): &(&PartyName, &PublicKey)| s3s2_key(office, name, key);
             Sealing::S3s2(keys.iter().map(pinned).collect::<Result<_>>()?)
@@ -92,6 +80,25 @@ pub(crate) fn sealing(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, S
         }
     };
     Ok((addressees, sealing))
+}
+
+/// The keys of a party that a lane seals to on this day.
+pub(crate) fn live_keys<'a>(
+    office: &'a Office,
+    lane: &Lane,
+    party: &PartyName,
+) -> Vec<&'a PublicKey> {
+    let party = office.exchange.party(party);
+    let live = party.into_iter().flat_map(|party| party.live_recipients(office.today()));
+    live.filter(|key| serves(lane.seal, key)).collect()
+}
+
+/// The age recipient that a party's key is.
+pub(crate) fn recipient(party: &PartyName, key: &PublicKey) -> Result<Recipient> {
+    Recipient::parse(&key.key).map_err(|error| {
+        let message = format!("the recipient `{}` of party `{party}` is no key", key.id);
+        Error::new(ErrorKind::Configuration, message).because(error)
+    })
 }
 
 /// Whether a key of the exchange file is one that this seal is made for.

@@ -182,7 +182,7 @@ fn new_order(office: &Office, lane: &Lane, survey: &Survey) -> Result<Order> {
 /// What an earlier, interrupted run comes to.
 enum Settled {
     /// It was this very send, and at most its manifest had to be put.
-    Delivered(Manifest),
+    Delivered(Box<Manifest>),
     /// It was this very send: go on with it.
     Resume(Order),
     /// There is nothing (any more) to go on with.
@@ -198,14 +198,16 @@ async fn settle(
 ) -> Result<Settled> {
     let Some(unfinished) = outbox.unfinished()? else {
         let unreported = outbox.unreported(order)?;
-        return Ok(unreported.map_or(Settled::Begin, Settled::Delivered));
+        return Ok(
+            unreported.map_or(Settled::Begin, |manifest| Settled::Delivered(Box::new(manifest)))
+        );
     };
     let same = unfinished.same_as(order);
     let outgoing = outbox.open(&unfinished)?;
     if outgoing.decided()?.is_some() {
         let manifest = deliver(office, lane, outbox, &outgoing).await?;
         if same {
-            return Ok(Settled::Delivered(manifest));
+            return Ok(Settled::Delivered(Box::new(manifest)));
         }
         notices
             .push(format!("delivered {} first, which an earlier run had completed", manifest.id));
@@ -282,6 +284,7 @@ fn new_manifest(
         chain: head.chain,
         sequence: head.sequence + 1,
         previous: head.digest,
+        revision: None,
         files: files.into_iter().map(|(_, file)| file).collect(),
         objects: shipped.into_iter().map(|shipped| shipped.object).collect(),
     };

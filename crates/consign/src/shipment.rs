@@ -30,6 +30,15 @@ struct Shipment {
     outgoing: Arc<Outgoing>,
 }
 
+/// What is known of the bytes of an object.
+#[derive(Default)]
+struct ObjectDigests {
+    /// Of all of them, where they were in memory.
+    object: Option<Digest>,
+    /// Of what precedes the content, in formats where that is in one piece.
+    header: Option<Digest>,
+}
+
 /// Makes all objects, and says in the order of the plan what became of them. Those whose files are all
 /// among the `first` of the survey are complete before any other is begun.
 ///
@@ -120,14 +129,16 @@ impl Shipment {
         let digest = source.digest(&uploaded.fingerprints).ok_or_else(|| {
             Error::new(ErrorKind::Bug, format!("not every part of {name} is accounted for"))
         })?;
-        self.remember(planned, uploaded, None, vec![digest]).await
+        let header = source.prefix().map(Digest::of);
+        let blake3 = ObjectDigests { object: None, header };
+        self.remember(planned, uploaded, blake3, vec![digest]).await
     }
 
     async fn ship_pack(self: &Arc<Self>, planned: &Planned) -> Result<Shipped> {
         let (this, of) = (Arc::clone(self), planned.clone());
         let made = tokio::task::spawn_blocking(move || this.make_pack(&of)).await;
-        let (sealed, digests) = made.map_err(join)??;
-        let object_digest = Digest::of(&sealed);
+        let (sealed, header, digests) = made.map_err(join)??;
+        let blake3 = ObjectDigests { object: Some(Digest::of(&sealed)), header };
         let content = self.content_bytes(planned);
         let source = Arc::new(InMemory::new(sealed.into_bytes())?);
         let name = planned.name.as_str();
@@ -141,15 +152,16 @@ impl Shipment {
             content,
         )
         .await?;
-        self.remember(planned, uploaded, Some(object_digest), digests).await
+        self.remember(planned, uploaded, blake3, digests).await
     }
 
-    /// Packs and seals in memory; gives the object's bytes and the digests of the files.
-    fn make_pack(&self, planned: &Planned) -> Result<(Buffer, Vec<Digest>)> {
+    /// Packs and seals in memory; gives the object's bytes, the digest of its header and those of the
+    /// files.
+    fn make_pack(&self, planned: &Planned) -> Result<(Buffer, Option<Digest>, Vec<Digest>)> {
         let files = planned.files.iter().filter_map(|index| self.survey.files.get(*index));
         let Pack { mut buffer, archive_bytes, digests } =
             pack(files, self.office.engine.buffers())?;
-        let mut length = archive_bytes;
+        let (mut length, mut header) = (archive_bytes, None);
         if let Sealing::Age(to) = &self.sealing {
             let content = Digest::of(buffer.get(..archive_bytes).unwrap_or_default());
             let fresh = || Ok(Sealer::new(to)?);
@@ -159,9 +171,10 @@ impl Shipment {
             let room = buffer.get_mut(..length);
             let room = room.ok_or_else(|| Error::new(ErrorKind::Bug, "a pack without room"))?;
             seal.seal_whole(archive_bytes, room)?;
+            header = Some(Digest::of(seal.prefix()));
         }
         buffer.truncate(length);
-        Ok((buffer, digests))
+        Ok((buffer, header, digests))
     }
 
     /// Seals into a file of ours, once, and uploads that.
@@ -180,7 +193,7 @@ impl Shipment {
         let (name, content) = (planned.name.as_str(), self.content_bytes(planned));
         let uploaded =
             upload_to(&self.office, &self.outgoing, &target, name, source, content).await?;
-        self.remember(planned, uploaded, None, spooled.digests).await
+        self.remember(planned, uploaded, ObjectDigests::default(), spooled.digests).await
     }
 
     /// The sealed form of an object in a file: of an earlier run, or made now.
@@ -222,13 +235,14 @@ impl Shipment {
         self: &Arc<Self>,
         planned: &Planned,
         uploaded: Uploaded,
-        blake3: Option<Digest>,
+        blake3: ObjectDigests,
         digests: Vec<Digest>,
     ) -> Result<Shipped> {
         let object = ManifestObject {
             name: planned.name.clone(),
             sealed_bytes: uploaded.bytes,
-            blake3,
+            blake3: blake3.object,
+            header_blake3: blake3.header,
             crc64nvme: uploaded.crc64nvme,
             version_id: uploaded.version_id,
             customer_key: self.office.customer_key_origin(&self.lane)?,

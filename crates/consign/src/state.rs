@@ -4,6 +4,7 @@
 //! STATE/EXCHANGE/LANE/sent/         what we send: chain.json, outgoing/, delivered/
 //! STATE/EXCHANGE/LANE/received/     what we received: arrivals.jsonl
 //! STATE/EXCHANGE/LANE/rekey/        copies in parts that are under way: uploads.jsonl
+//! STATE/EXCHANGE/LANE/rewrap/       revisions that are under way: ID.jsonl
 //! ```
 //!
 //! Folders are 0700 and files 0600: an interrupted send keeps there what it needs to seal the rest.

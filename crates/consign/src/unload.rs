@@ -17,6 +17,7 @@ use crate::unpack::{Landing, unpack};
 use consign_cloud::s3::GetObject;
 use consign_model::{
     Digest, Lane, Manifest, ManifestFile, ManifestObject, PACK_CONTENT_BYTES_MAX, Seal,
+    revised_place,
 };
 use consign_seal::age::OpenReader;
 use consign_transfer::{DownloadJournal, Downloaded, Object, PartSink};
@@ -130,7 +131,10 @@ impl Unloading {
         let mut shelf = self.partial.as_ref().map(Partial::shelf).transpose()?;
         let (open, mut journal) = match (&self.partial, &mut shelf) {
             (Some(partial), Some(shelf)) => {
-                let path = partial.journal().join(format!("{}.jsonl", object.name));
+                // Of its own for each revision, whose parts are others.
+                let number = self.manifest.revision_number();
+                let name = revised_place(number, object.name.as_str()).replace('/', "-");
+                let path = partial.journal().join(format!("{name}.jsonl"));
                 if !resume {
                     std::fs::remove_file(&path).map_err(|e| cannot_write(&path, e))?;
                 }
@@ -215,6 +219,7 @@ impl Unloading {
     async fn locate(&self, object: &ManifestObject, file: &ManifestFile) -> Result<GetObject> {
         let origin = object.customer_key.as_ref();
         let name = layout::name(&self.lane, &object.name, &file.path);
+        let name = revised_place(self.manifest.revision_number(), &name);
         locate(&self.office, &self.lane, &self.manifest.id, &name, origin).await
     }
 

@@ -23,6 +23,8 @@ struct Forged {
     recipients: Vec<Recipient>,
     namespace: &'static str,
     with_signature: bool,
+    /// The folder of a revision, with its `/`, or nothing.
+    folder: &'static str,
 }
 
 const SMALL: &[u8] = b"small content";
@@ -66,6 +68,7 @@ impl Forged {
             recipients,
             namespace: "consign-manifest@1",
             with_signature: true,
+            folder: "",
         };
         forged.seal("000001.age", &large);
         forged.seal("pack-000001.tar.zst.age", &pack);
@@ -107,7 +110,7 @@ impl Forged {
         }
         objects.push(("manifest.json.age".into(), seal(&plain)));
         for (name, bytes) in objects {
-            put(acme, lane, &format!("{}/{name}", self.id), bytes).await;
+            put(acme, lane, &format!("{}/{}{name}", self.id, self.folder), bytes).await;
         }
     }
 }
@@ -253,6 +256,56 @@ async fn manifests_for_others_and_by_others_are_refused() {
         f.recipients = vec![Identity::generate().expect("a key").to_recipient()];
     };
     trial.check(elsewhere, ErrorKind::NotForUs, "cannot be opened").await;
+}
+
+/// Says that it is this revision of a manifest with that digest, and lies in this folder.
+fn revise(forged: &mut Forged, number: u32, original: Digest, folder: &'static str) {
+    forged.manifest["revision"] = json!({
+        "number": number, "original": original, "previous": original,
+        "made": forged.manifest["created"],
+    });
+    forged.folder = folder;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_is_one_of_the_sender_in_its_own_place() {
+    let mut trial = Trial::new(39).await;
+    let original = Digest::of(b"the original");
+    let elsewhere = |f: &mut Forged| revise(f, 1, original, "r2/");
+    trial.check(elsewhere, ErrorKind::Misaddressed, "of revision 1, not of 2").await;
+    let as_original = |f: &mut Forged| revise(f, 1, original, "");
+    trial.check(as_original, ErrorKind::Misaddressed, "of revision 1, not of 0").await;
+    let as_revision = |f: &mut Forged| f.folder = "r1/";
+    trial.check(as_revision, ErrorKind::Misaddressed, "of revision 0, not of 1").await;
+    let globex = trial.world.office("globex").await.expect("an office");
+    let by_receiver = |f: &mut Forged| {
+        revise(f, 1, original, "r1/");
+        let own = globex.keys.signer.as_ref().expect("a signer").to_openssh_private("");
+        f.signer = SigningKey::from_openssh(&own).expect("a key");
+    };
+    trial.check(by_receiver, ErrorKind::Signature, "not signed by acme as pinned here").await;
+
+    // One that is right is received, and takes the place of its original in the chain: another
+    // consignment with that place, or with another original, is a fork.
+    let mut right = Forged::new(&trial.world, &trial.acme, 77);
+    revise(&mut right, 2, original, "r2/");
+    let (chain, id) = (right.manifest["chain"].clone(), right.id.clone());
+    right.put(&trial.acme).await;
+    let only = ReceiveOptions { only: Some(id), ..ReceiveOptions::default() };
+    let received = receive(&trial.world, &only).await.expect("is received");
+    assert_eq!(received.consignments.len(), 1, "{received:?}");
+    std::fs::remove_dir_all(inbox(&trial.world, "globex")).expect("is put away");
+    let fork = |f: &mut Forged| {
+        revise(f, 1, Digest::of(b"another original"), "r1/");
+        f.manifest["chain"] = chain.clone();
+    };
+    trial.check(fork, ErrorKind::Chain, "one replaces the other").await;
+    let next = |f: &mut Forged| {
+        f.manifest["chain"] = chain.clone();
+        f.manifest["sequence"] = json!(2);
+        f.manifest["previous"] = json!(Digest::of(b"another original"));
+    };
+    trial.check(next, ErrorKind::Chain, "does not fit its neighbour").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod judge;
 mod lanes;
 mod provision;
 mod publish;
+mod rewrap;
 mod s3s2;
 mod sealed;
 mod setup;
@@ -19,6 +20,7 @@ pub(crate) use judge::*;
 pub(crate) use lanes::*;
 pub(crate) use provision::*;
 pub(crate) use publish::*;
+pub(crate) use rewrap::*;
 pub(crate) use s3s2::*;
 pub(crate) use sealed::*;
 pub(crate) use setup::*;
@@ -119,6 +121,7 @@ pub(crate) enum Command {
     Open(OpenArgs),
     Rekey(RekeyArgs),
     Publish(PublishArgs),
+    Rewrap(RewrapArgs),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]

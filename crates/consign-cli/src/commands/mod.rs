@@ -34,6 +34,7 @@ pub(crate) mod prove;
 pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod rekey;
+pub(crate) mod rewrap;
 pub(crate) mod s3s2;
 pub(crate) mod seal;
 pub(crate) mod sealed_stream;

@@ -149,7 +149,7 @@ fn check_declared(lane: &Lane, to: Mode) -> Result<(), CommandError> {
     )))
 }
 
-fn desired_lane<'a>(
+pub(crate) fn desired_lane<'a>(
     desired: &'a Desired,
     lane: &Lane,
 ) -> Result<&'a consign_provision::desired::DesiredLane, CommandError> {

@@ -118,6 +118,19 @@ impl Header {
         Ok(file_key)
     }
 
+    /// The header that opens the same content for other recipients, written anew with the file key
+    /// that one of `identities` finds: nonce and content stay as they are, at whatever offset the
+    /// new header ends.
+    ///
+    /// Who had the old header and a key for it opens the content for ever: the file key is the same.
+    pub fn rewrapped(
+        &self,
+        identities: &[Identity],
+        recipients: &[Recipient],
+    ) -> Result<Vec<u8>, Error> {
+        write_header(&self.file_key(identities)?, recipients, &[])
+    }
+
     /// The stanzas, in their order. Not authenticated.
     pub fn stanzas(&self) -> &[Stanza] {
         &self.stanzas

@@ -24,6 +24,8 @@ pub enum Store {
 /// The local cloud and its threads.
 pub struct LocalCloud {
     running: Running,
+    /// How many requests have been answered.
+    served: tokio::sync::watch::Sender<u64>,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
@@ -34,6 +36,15 @@ impl Store {
         match self {
             Store::Local(local) => local.running.endpoint().to_owned(),
             Store::Seaweed(seaweed) => seaweed.endpoint(),
+        }
+    }
+
+    /// How many requests the local cloud has answered, to stop a client at one of them; nothing for
+    /// another store.
+    pub fn served(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        match self {
+            Store::Local(local) => Some(local.served.subscribe()),
+            Store::Seaweed(_) => None,
         }
     }
 
@@ -121,6 +132,8 @@ pub(super) fn local(root: &Path, clock: &Clock, log: &Log, exchange: &Exchange) 
         })
         .unzip();
     let log = log.clone();
+    let served = tokio::sync::watch::Sender::new(0);
+    let count = served.clone();
     let options = ServeOptions {
         root: root.to_path_buf(),
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
@@ -129,7 +142,10 @@ pub(super) fn local(root: &Path, clock: &Clock, log: &Log, exchange: &Exchange) 
         accounts,
         principals,
         clock: Arc::new(clock.clone()),
-        observer: Some(Arc::new(move |served| log.push(&format!("{served:?}")))),
+        observer: Some(Arc::new(move |served| {
+            log.push(&format!("{served:?}"));
+            count.send_modify(|count| *count += 1);
+        })),
     };
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // Off this thread, which may be one of another runtime.
@@ -137,7 +153,7 @@ pub(super) fn local(root: &Path, clock: &Clock, log: &Log, exchange: &Exchange) 
         scope.spawn(|| runtime.block_on(consign_local::start(options))).join()
     });
     let running = started.map_err(|_| "starting the local cloud panicked")??;
-    Ok(Store::Local(LocalCloud { running, runtime: Some(runtime) }))
+    Ok(Store::Local(LocalCloud { running, served, runtime: Some(runtime) }))
 }
 
 impl Drop for LocalCloud {
