@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use consign_testkit::random::Seed;
@@ -40,6 +40,13 @@ fn begun(deployment: &Deployment) -> Option<PathBuf> {
     let ledgers = std::fs::read_dir(deployment.path("state/consign/s3s2")).into_iter();
     let mut folders = ledgers.flatten().flatten().map(|entry| entry.path());
     folders.find(|path| path.join("order.json").exists())
+}
+
+/// Waits as long as this holds, and the process lives.
+fn while_running(running: &mut Child, holds: impl Fn() -> bool) {
+    while holds() && running.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What holds of every batch at every moment.
@@ -88,8 +95,13 @@ fn killed_at_any_moment_nothing_half_is_to_be_seen_and_it_goes_on() {
         let mut command = deployment.consign(&share("killed"));
         let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         if killed < KILLS {
-            // Not luck: any moment will do, and the seed chooses which.
-            std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)));
+            match killed {
+                0 => while_running(&mut running, || begun(&deployment).is_none()),
+                // Not luck: any moment will do, and the seed chooses which.
+                _ => {
+                    std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)))
+                }
+            }
             killed += usize::from(running.try_wait().unwrap().is_none());
             let _gone = running.kill();
         }
@@ -154,9 +166,7 @@ fn what_was_begun_with_other_files_is_given_up() {
     // As a run leaves it that was killed before anything was uploaded.
     let mut command = deployment.consign(&share("x"));
     let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while begun(&deployment).is_none() && running.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    while_running(&mut running, || begun(&deployment).is_none());
     let _gone = running.kill();
     running.wait().unwrap();
     deployment.file("up/a", b"changed");
