@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use consign_seal::openpgp::{KeyKind, SecretKey};
 use consign_seal::s3s2::PublicKey;
 use consign_testkit::moto::Moto;
 use consign_testkit::{judges, require};
@@ -17,16 +18,17 @@ use support::succeed;
 /// Makes the bucket, and keeps files as parameters and secrets, as their owners would.
 const FILL: &str = r#"
 import boto3, sys
-endpoint, bucket, *items = sys.argv[1:]
+endpoint, *items = sys.argv[1:]
 def client(name):
     return boto3.client(name, endpoint_url=endpoint, region_name="eu-west-1",
                         aws_access_key_id="id", aws_secret_access_key="secret")
-client("s3").create_bucket(Bucket=bucket,
-                           CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 for item in items:
     kind, name, path = item.split("=")
-    value = open(path).read()
-    if kind == "secret":
+    value = open(path).read() if path else ""
+    if kind == "bucket":
+        region = {"LocationConstraint": "eu-west-1"}
+        client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=region)
+    elif kind == "secret":
         client("secretsmanager").create_secret(Name=name, SecretString=value)
     else:
         client("ssm").put_parameter(Name=name, Value=value, Type=kind, Tier="Advanced")
@@ -80,8 +82,13 @@ impl Place {
     }
 
     fn fill(&self, python: &Path, items: &[&str]) {
+        let bucket = format!("bucket={BUCKET}=");
+        self.keep(python, &[&[bucket.as_str()], items].concat());
+    }
+
+    fn keep(&self, python: &Path, items: &[&str]) {
         let mut fill = judges::command(python);
-        fill.current_dir(self.folder.path()).args(["-c", FILL, &self.moto.endpoint, BUCKET]);
+        fill.current_dir(self.folder.path()).args(["-c", FILL, &self.moto.endpoint]);
         succeed(fill.args(items));
     }
 
@@ -246,6 +253,18 @@ fn a_lane_takes_its_keys_from_where_the_exchange_file_and_the_settings_say() {
         assert!(said.contains("the recipients of globex"), "{source}: {said}");
         assert_eq!(output.status.code(), Some(2), "{source}: {said}");
     }
+    // A lane of OpenPGP, for a key of the kind that gpg makes.
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let key = SecretKey::generate(KeyKind::Curve25519, "globex", now).unwrap();
+    place.file("new.pub", key.certificate().to_armored().unwrap().as_bytes());
+    place.file("new.key", key.to_armored(None).unwrap().as_bytes());
+    place.keep(&python, &["String=/new/public=new.pub", "SecureString=/new/private=new.key"]);
+    with(&format!("ssm:/new/public#{}", key.fingerprint()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("layout = \"s3s2\"", "seal = \"openpgp\"", 1)).unwrap();
+    let sent: serde_json::Value = serde_json::from_str(&as_acme(&send)).unwrap();
+    as_globex(&["verify", sent["id"].as_str().unwrap(), "--lane", "to-client"], "ssm:/new/private");
+
     // Looking needs no key of others.
     as_globex(&["list", "--lane", "to-client"], "secretsmanager:globex/private");
 }

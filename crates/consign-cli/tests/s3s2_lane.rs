@@ -209,6 +209,8 @@ fn killed_at_any_moment_it_goes_on() {
     lane.send(&[]);
     let usual = started.elapsed();
     lane.deployment.run(&lane.receiving(&[]));
+    let order =
+        lane.deployment.path("state/consign/acme-globex/to-client/sent/outgoing/order.json");
     let mut killed = 0;
     let told = loop {
         let mut running = lane
@@ -219,8 +221,12 @@ fn killed_at_any_moment_it_goes_on() {
             .spawn()
             .unwrap();
         if killed < 12 {
-            // Not luck: any moment will do, and the seed chooses which.
-            std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)));
+            // The first when it has begun; then, and it is not luck, at any moment that the seed chooses.
+            while killed == 0 && !order.exists() && running.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let longest = if killed == 0 { 1 } else { usual.as_micros() as u64 };
+            std::thread::sleep(Duration::from_micros(seed.below(longest)));
             killed += usize::from(running.try_wait().unwrap().is_none());
             let _gone = running.kill();
         }

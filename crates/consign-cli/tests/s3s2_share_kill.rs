@@ -8,8 +8,8 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use consign_testkit::random::Seed;
@@ -33,6 +33,20 @@ fn keys(deployment: &Deployment, aws: &Path) -> BTreeSet<String> {
     let list: Value = serde_json::from_str(&list).unwrap_or_default();
     let objects = list["Contents"].as_array().cloned().unwrap_or_default();
     objects.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What an interrupted share is remembered by.
+fn begun(deployment: &Deployment) -> Option<PathBuf> {
+    let ledgers = std::fs::read_dir(deployment.path("state/consign/s3s2")).into_iter();
+    let mut folders = ledgers.flatten().flatten().map(|entry| entry.path());
+    folders.find(|path| path.join("order.json").exists())
+}
+
+/// Waits as long as this holds, and the process lives.
+fn while_running(running: &mut Child, holds: impl Fn() -> bool) {
+    while holds() && running.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What holds of every batch at every moment.
@@ -77,23 +91,31 @@ fn killed_at_any_moment_nothing_half_is_to_be_seen_and_it_goes_on() {
 
     let mut killed = 0;
     let told = loop {
+        let is_begun = begun(&deployment).is_some();
         let mut command = deployment.consign(&share("killed"));
         let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         if killed < KILLS {
-            // Not luck: any moment will do, and the seed chooses which.
-            std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)));
+            match killed {
+                0 => while_running(&mut running, || begun(&deployment).is_none()),
+                // Not luck: any moment will do, and the seed chooses which.
+                _ => {
+                    std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)))
+                }
+            }
             killed += usize::from(running.try_wait().unwrap().is_none());
             let _gone = running.kill();
         }
-        let said = running.wait_with_output().unwrap().stdout;
+        let output = running.wait_with_output().unwrap();
         let now: BTreeSet<String> = keys(&deployment, &aws).difference(&before).cloned().collect();
         check_order(&now, files.len());
-        if !said.is_empty() {
-            break serde_json::from_slice::<Value>(&said).unwrap();
+        // Killed after its last word and before it could note that, it says the same again.
+        if output.status.success() {
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(told["resumed"], is_begun, "{told}");
+            break told;
         }
     };
     assert!(killed > 0, "it was never killed");
-    assert_eq!(told["resumed"], true, "{told}");
     let now: BTreeSet<String> = keys(&deployment, &aws).difference(&before).cloned().collect();
     let folders: BTreeSet<&str> = now.iter().map(|key| key.split('/').nth(1).unwrap()).collect();
     assert_eq!(folders.len(), 2, "one share, in two batches: {folders:?}");
@@ -144,19 +166,12 @@ fn what_was_begun_with_other_files_is_given_up() {
     // As a run leaves it that was killed before anything was uploaded.
     let mut command = deployment.consign(&share("x"));
     let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let ledgers = deployment.path("state/consign/s3s2");
-    let begun = || {
-        let folders = std::fs::read_dir(&ledgers).into_iter().flatten().flatten();
-        folders.map(|entry| entry.path()).find(|path| path.join("order.json").exists())
-    };
-    while begun().is_none() && running.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    while_running(&mut running, || begun(&deployment).is_none());
     let _gone = running.kill();
     running.wait().unwrap();
     deployment.file("up/a", b"changed");
     let shared: Value = serde_json::from_str(&deployment.run(&share("x"))).unwrap();
     assert_eq!(shared["resumed"], false);
     check_order(&keys(&deployment, &aws), 3);
-    assert!(begun().is_none());
+    assert!(begun(&deployment).is_none());
 }

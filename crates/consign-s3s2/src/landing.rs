@@ -11,9 +11,9 @@
 //! it appears by one rename; else the files are moved into it one by one, and nothing that is there
 //! already is replaced. The partial folder goes away with the value, whatever happened.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -28,12 +28,17 @@ use crate::error::{Error, ErrorKind, Result};
 /// The folder that `s3s2 decrypt` makes.
 const FINAL: &str = "decrypted";
 const CONTENT: &str = "content";
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 #[derive(Debug)]
 pub(crate) struct Landing {
     into: PathBuf,
     folder: String,
     partial: TempDir,
+    // By what it is and not by its name: whoever removes it and makes another must not have his half
+    // share committed.
+    opened: OwnedFd,
+    content: OwnedFd,
 }
 
 impl Landing {
@@ -58,8 +63,11 @@ impl Landing {
             .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir_in(into)
             .map_err(failed)?;
-        std::fs::create_dir(partial.path().join(CONTENT)).map_err(failed)?;
-        Ok(Landing { into: into.to_owned(), folder: own.unwrap_or(FINAL).to_owned(), partial })
+        let opened = rustix::fs::openat(CWD, partial.path(), FOLDER, Mode::empty());
+        let opened = opened.map_err(|error| failed(error.into()))?;
+        let content = enter(&opened, CONTENT, partial.path())?;
+        let folder = own.unwrap_or(FINAL).to_owned();
+        Ok(Landing { into: into.to_owned(), folder, partial, opened, content })
     }
 
     /// A nameless file in the partial folder, to read and write.
@@ -70,13 +78,11 @@ impl Landing {
     /// The file that will have this name.
     pub(crate) fn create(&self, name: &RelativePath) -> Result<File> {
         let path = self.partial.path().join(CONTENT).join(name.as_str());
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| cannot(folder, e))?;
-        }
-        let mut options = OpenOptions::new();
+        let (folder, own) = parent(&self.content, name, &path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         // The umask takes from this what the person has chosen.
-        options.write(true).create_new(true).mode(0o666);
-        options.open(&path).map_err(|e| cannot(&path, e))
+        let opened = rustix::fs::openat(&folder, &own, flags, Mode::from_raw_mode(0o666));
+        opened.map(File::from).map_err(|error| cannot(&path, error.into()))
     }
 
     /// Gives every file its final name, or says what is in the way. Gives the folder.
@@ -88,20 +94,17 @@ impl Landing {
         let name = self.folder.as_str();
         let target = self.into.join(name);
         let failed = |error: Errno| cannot(&target, error.into());
-        let content = self.partial.path().join(CONTENT);
         // One call for everything: a sync of each file costs a disk's turn per small file.
         #[cfg(target_os = "linux")]
-        File::open(&content)
-            .and_then(|folder| rustix::fs::syncfs(folder).map_err(Into::into))
-            .map_err(|error| cannot(&content, error))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let into = rustix::fs::openat(CWD, &self.into, flags, Mode::empty()).map_err(failed)?;
-        match rustix::fs::renameat_with(CWD, &content, &into, name, RenameFlags::NOREPLACE) {
+        rustix::fs::syncfs(&self.content).map_err(failed)?;
+        let into = rustix::fs::openat(CWD, &self.into, FOLDER, Mode::empty()).map_err(failed)?;
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(&self.opened, CONTENT, &into, name, flags) {
             Ok(()) => {}
             // It is there already, or the file system cannot promise not to replace it.
             Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
                 let there = enter(&into, name, &target)?;
-                self.merge(&content, &there, &target, names)?;
+                self.merge(&there, &target, names)?;
             }
             Err(error) => return Err(failed(error)),
         }
@@ -111,7 +114,6 @@ impl Landing {
 
     fn merge(
         &self,
-        content: &Path,
         there: &OwnedFd,
         target: &Path,
         names: &[(RelativePath, [u8; 32])],
@@ -133,8 +135,8 @@ impl Landing {
         }
         for (name, path) in moves {
             let (folder, own) = parent(there, name, &path)?;
-            let from = content.join(name.as_str());
-            rename_new(&from, &folder, &own).map_err(|error| cannot(&path, error.into()))?;
+            rename_new(&self.content, name.as_str(), &folder, &own)
+                .map_err(|error| cannot(&path, error.into()))?;
         }
         Ok(())
     }
@@ -192,11 +194,11 @@ fn is_same(folder: &OwnedFd, name: &str, sha256: &[u8; 32]) -> bool {
 }
 
 /// Renames without replacing anything.
-fn rename_new(from: &Path, folder: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, folder, name, RenameFlags::NOREPLACE) {
+fn rename_new(from: &OwnedFd, old: &str, folder: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(from, old, folder, name, RenameFlags::NOREPLACE) {
         // Some file systems cannot promise it; a link can.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            rustix::fs::linkat(CWD, from, folder, name, AtFlags::empty())
+            rustix::fs::linkat(from, old, folder, name, AtFlags::empty())
         }
         renamed => renamed,
     }
@@ -236,6 +238,20 @@ mod tests {
             assert_eq!(std::fs::read_to_string(target.join(name)).unwrap(), content);
         }
         assert_eq!(entries(into.path()), 1, "no partial folder is left");
+    }
+
+    #[test]
+    fn a_folder_that_somebody_else_began_anew_is_not_committed() {
+        let into = tempfile::tempdir().unwrap();
+        let name = RelativePath::parse("a").unwrap();
+        let first = Landing::new(into.path(), Some("share")).unwrap();
+        first.create(&name).unwrap().write_all(b"first").unwrap();
+        let second = Landing::new(into.path(), Some("share")).unwrap();
+        second.create(&name).unwrap().write_all(b"half").unwrap();
+        first.commit(&[(name, [0; 32])]).unwrap_err();
+        assert!(!into.path().join("share").exists());
+        drop((first, second));
+        assert_eq!(entries(into.path()), 0, "no partial folder is left");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! the modules beside it.
 //!
 //! What holds, whatever happens: a consignment is complete or invisible, on both sides; only what
-//! the pinned sender signed gets a final name; interrupted at any point, the same call goes on;
+//! the pinned sender signed gets a final name (and a share of s3s2, where the exchange file or the
+//! caller says that it is not signed: `shares.rs`); interrupted at any point, the same call goes on;
 //! nothing decrypted is on disk before it is authenticated, and nothing at all is written outside
 //! the destination and the state folder.
 //!

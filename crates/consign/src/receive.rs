@@ -89,6 +89,7 @@ pub async fn receive(
     if !options.again {
         // What a run leaves that was killed after its last word on a consignment.
         records.known.ids().for_each(|id| destination.clean(id));
+        shares::received(office, lane)?.iter().for_each(|id| destination.clean(id));
     }
 
     office.progress.begin(Phase::Looking, 0, 0);

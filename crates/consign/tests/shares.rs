@@ -374,6 +374,10 @@ async fn a_share_that_was_interrupted_is_received_by_the_next_run() {
     assert_eq!(received.shares.len(), 1, "{received:?}");
     assert_eq!(tree(&into.join(&id)), tree(&world.from().join("tree")));
     assert_eq!(std::fs::read_dir(&into).unwrap().count(), 1, "nothing hidden is left");
+    // As a run leaves it that was killed after its last word.
+    std::fs::create_dir_all(into.join(format!(".consign-{id}.partial"))).unwrap();
+    receive_as(world, &globex, &into, &ReceiveOptions::default()).await.unwrap();
+    assert_eq!(std::fs::read_dir(&into).unwrap().count(), 1, "nothing hidden is left");
     // Something else under its name is never replaced.
     std::fs::remove_file(&records).unwrap();
     std::fs::write(into.join(&id).join("index.csv"), "changed").unwrap();

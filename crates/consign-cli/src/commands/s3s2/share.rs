@@ -66,6 +66,7 @@ pub(super) async fn run(
         &[
             "consign init --template two-way; consign keys new PARTY; consign apply   (once)",
             &format!("consign send {} --lane LANE", shown(&config)),
+            "(with layout = \"s3s2\" in its table for as long as the receiver stays with s3s2)",
         ],
     );
     away.failed.map_or(Ok(()), Err)
