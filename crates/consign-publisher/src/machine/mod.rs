@@ -190,7 +190,7 @@ impl Handling {
         }
         for task in seen.tasks.into_iter().rev() {
             let found = Found::of(&task.source, seen.content.clone());
-            self.jobs.push_front(Job::Deliver(task, found));
+            self.jobs.push_front(Job::Deliver(task, found.map(Box::new)));
         }
         self.next_job(effects);
     }
@@ -279,7 +279,7 @@ impl Handling {
     ) {
         match result {
             Ok((version_id, checksum)) => {
-                self.arrived(&found, version_id, checksum, effects);
+                self.arrived(&found, version_id, checksum.as_deref(), effects);
             }
             // The place is taken: by whom?
             Err(Failure::Taken) => self.enter(Phase::AskingTarget(found, Why::Taken), effects),
@@ -374,12 +374,12 @@ impl Handling {
         &mut self,
         found: &Found,
         version_id: Option<String>,
-        checksum: Option<String>,
+        checksum: Option<&str>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(Job::Deliver(task, _)) = self.jobs.front() else { return };
-        let sent = found.content.as_ref().and_then(|content| content.checksum_crc64nvme.as_ref());
-        if matches!((&checksum, sent), (Some(a), Some(b)) if a != b) {
+        let sent = found.content.as_ref().and_then(|it| it.checksum_crc64nvme.as_deref());
+        if matches!((checksum, sent), (Some(a), Some(b)) if a != b) {
             return self.give_up(Cause::Different, effects);
         }
         let delivery = Delivery {
@@ -520,7 +520,7 @@ impl Handling {
             (Some(Job::Look(_)), _) => Phase::Looking,
             // What was seen a moment ago need not be looked at again.
             (Some(Job::Deliver(_, found)), _) => match found.take() {
-                Some(found) => Phase::LookingForRecord(found),
+                Some(found) => Phase::LookingForRecord(*found),
                 None => Phase::LookingAtSource,
             },
             (None, false) => Phase::PuttingAside,
