@@ -39,6 +39,9 @@ const COMMANDS: &[&[&str]] = &[
     &["open"],
     &["rekey"],
     &["rewrap"],
+    &["publish"],
+    &["publish", "dead"],
+    &["publish", "redrive"],
     &["keys", "lane-secret"],
     &["completions"],
 ];

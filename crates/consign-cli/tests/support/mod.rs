@@ -70,6 +70,11 @@ impl Deployment {
         &endpoint.unwrap().1
     }
 
+    /// A variable of the environment that the cloud has told.
+    pub(crate) fn variable(&self, name: &str) -> String {
+        self.environment.iter().find(|(known, _)| known == name).unwrap().1.clone()
+    }
+
     /// Writes a file into the folder.
     pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);

@@ -199,7 +199,7 @@ impl Publisher {
             effects.into_iter().partition(|effect| matches!(effect, Effect::Alarm(_)));
         for effect in alarms {
             if let Effect::Alarm(reason) = effect {
-                self.setup.observer.alarm(&Alarm::Refused(reason)).await;
+                self.setup.observer.alarm(&Alarm::Refused(Box::new(reason))).await;
             }
         }
         for effect in rest {
