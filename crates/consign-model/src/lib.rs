@@ -34,7 +34,7 @@ mod template;
 pub use date::{Date, Timestamp};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Place};
-pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};
+pub use exchange::{AtRest, Each, Exchange, Keyring, Lane, Party, Seal, Trust, Writer};
 pub use id::{ChainId, ConsignmentId};
 pub use inbox::{Inbox, Repository};
 pub use manifest::{

@@ -75,6 +75,7 @@ owner = "{a}"
 # What follows may be left out; these are the defaults.
 # at_rest = "sse-kms"     # how S3 encrypts: sse-kms, dsse-kms, sse-s3, sse-c
 # seal = "age"            # how the sender encrypts: age, openpgp, s3ec, none
+# keyring = "aes"         # with s3ec: aes (the lane's secret) or rsa (the one receiver's key)
 # seal_to_sender = false  # seal to the sender, too: its readers can then be changed (consign rewrap)
 # writer = "multipart"    # encrypt-only: single requests, the writer has no kms:Decrypt
 # expire_days = 30        # when what was sent is deleted
@@ -158,6 +159,7 @@ to = ["{hub}"]
 # owner = "{hub}"
 # at_rest = "sse-kms"     # how S3 encrypts: sse-kms, dsse-kms, sse-s3, sse-c
 # seal = "age"            # how the sender encrypts: age, openpgp, s3ec, none
+# keyring = "aes"         # with s3ec: aes (the lane's secret) or rsa (the one receiver's key)
 # seal_to_sender = false  # seal to the sender, too: its readers can then be changed (consign rewrap)
 # writer = "multipart"    # encrypt-only: single requests, the writer has no kms:Decrypt
 # expire_days = 30        # when what was sent is deleted
