@@ -7,7 +7,7 @@ use consign_cloud::Cloud;
 use consign_model::{Exchange, Lane, LaneName, PartyName};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits};
 
-use crate::commands::{files, interrupt, key_sources, keys, lane_secret, openpgp_keys};
+use crate::commands::{files, interrupt, key_sources, keys, lane_secret, openpgp_keys, rsa_keys};
 use crate::connect;
 use crate::error::CommandError;
 use crate::progress::Bar;
@@ -98,6 +98,7 @@ fn in_folder(
     };
     private.lane_secrets = lane_secret::read_all(&settings.keys_dir, exchange)?;
     openpgp_keys::read_into(&settings.keys_dir, party, &mut private)?;
+    rsa_keys::read_into(&settings.keys_dir, party, &mut private)?;
     Ok(private)
 }
 

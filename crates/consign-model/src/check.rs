@@ -7,8 +7,9 @@ use crate::group::{self, Expanded};
 use crate::name::shown;
 use crate::raw::{At, RawExchange, RawKey, RawLane, RawParty, Source, list, nearest};
 use crate::{
-    AccountId, AtRest, BucketName, Date, Error, ErrorKind, Exchange, ExchangeName, KeyId, Lane,
-    LaneName, Party, PartyName, Principal, PrincipalKind, PublicKey, Region, Seal, Trust, Writer,
+    AccountId, AtRest, BucketName, Date, Error, ErrorKind, Exchange, ExchangeName, KeyId, Keyring,
+    Lane, LaneName, Party, PartyName, Principal, PrincipalKind, PublicKey, Region, Seal, Trust,
+    Writer,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +64,7 @@ const AT_REST: [(&str, AtRest); 4] = [
 ];
 const SEALS: [(&str, Seal); 4] =
     [("age", Seal::Age), ("openpgp", Seal::Openpgp), ("s3ec", Seal::S3ec), ("none", Seal::None)];
+const KEYRINGS: [(&str, Keyring); 2] = [("aes", Keyring::Aes), ("rsa", Keyring::Rsa)];
 const WRITERS: [(&str, Writer); 2] =
     [("multipart", Writer::Multipart), ("encrypt-only", Writer::EncryptOnly)];
 
@@ -292,6 +294,7 @@ impl Check<'_> {
             at_rest: layout.at_rest,
             seal: layout.seal,
             layout: layout.layout,
+            keyring: self.keyring(&what, raw, &to)?,
             seal_to_sender: self.seal_to_sender(&what, raw)?,
             writer: self.choice(&what, "writer", raw.writer.as_ref(), WRITERS)?,
             expire_days: self.expire_days(&what, raw.expire_days.as_ref())?,
@@ -395,6 +398,25 @@ impl Check<'_> {
             shown(text)
         );
         Err(self.source.error(ErrorKind::BadValue, raw.offset, message))
+    }
+
+    /// An object of the S3 Encryption Client has one wrapped key, so one RSA key opens it.
+    fn keyring(&self, what: &str, raw: &RawLane, to: &[PartyName]) -> Result<Keyring, Error> {
+        let keyring = self.choice(what, "keyring", raw.keyring.as_ref(), KEYRINGS)?;
+        let Some(at) = &raw.keyring else { return Ok(keyring) };
+        let seal = self.choice(what, "seal", raw.seal.as_ref(), SEALS)?;
+        let message = if seal != Seal::S3ec && keyring != Keyring::default() {
+            format!("`keyring` in {what} is for `seal = \"s3ec\"` alone; drop it")
+        } else if keyring == Keyring::Rsa && to.len() > 1 {
+            format!(
+                "{what} has {} receivers, and with `keyring = \"rsa\"` one key opens it; make a lane \
+                 for each, or write `keyring = \"aes\"`",
+                to.len()
+            )
+        } else {
+            return Ok(keyring);
+        };
+        Err(self.source.error(ErrorKind::Conflict, at.offset, message))
     }
 
     /// Only where a seal has recipients can the sender be one.

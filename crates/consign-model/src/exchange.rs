@@ -93,6 +93,9 @@ pub struct Lane {
     /// How its consignments lie in the bucket.
     #[serde(skip_serializing_if = "Layout::is_default")]
     pub layout: Layout,
+    /// With `seal = "s3ec"`: what wraps the keys of objects.
+    #[serde(skip_serializing_if = "Keyring::is_default")]
+    pub keyring: Keyring,
     /// Whether it is sealed to the sender, too, so that its readers can be changed later.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub seal_to_sender: bool,
@@ -147,6 +150,24 @@ pub enum Seal {
     None,
 }
 
+/// What wraps the keys of objects in the formats of Amazon's S3 Encryption Client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keyring {
+    /// An AES key that follows from the lane's secret.
+    #[default]
+    Aes,
+    /// The RSA key of the one receiver.
+    Rsa,
+}
+
+impl Keyring {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_default(&self) -> bool {
+        *self == Keyring::default()
+    }
+}
+
 /// How a writer uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -189,6 +210,17 @@ impl Exchange {
 }
 
 impl Lane {
+    /// Whether what is sent can be sealed to this key of a receiver.
+    #[must_use]
+    pub fn seals_to(&self, key: &PublicKey) -> bool {
+        match (self.seal, self.keyring) {
+            (Seal::Age, _) => key.is_age(),
+            (Seal::Openpgp, _) => key.openpgp_fingerprint().is_some(),
+            (Seal::S3ec, Keyring::Rsa) => key.rsa_base64().is_some(),
+            (Seal::S3ec, Keyring::Aes) | (Seal::None, _) => false,
+        }
+    }
+
     /// Whom what is sent is sealed to: the receivers, and the sender where the lane says so.
     pub fn sealed_to(&self) -> impl Iterator<Item = &PartyName> {
         self.to.iter().chain(self.seal_to_sender.then_some(&self.from))

@@ -40,7 +40,7 @@ pub use delivery::{
 };
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Place};
-pub use exchange::{AtRest, Each, Exchange, Lane, Party, Seal, Trust, Writer};
+pub use exchange::{AtRest, Each, Exchange, Keyring, Lane, Party, Seal, Trust, Writer};
 pub use id::{ChainId, ConsignmentId};
 pub use inbox::{Inbox, Repository};
 pub use layout::Layout;

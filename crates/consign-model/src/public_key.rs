@@ -12,7 +12,7 @@ use serde::Serialize;
 #[non_exhaustive]
 pub struct PublicKey {
     /// For a recipient `age1…` or `age1pq1…`, or `openpgp:` and the fingerprint of a certificate in
-    /// upper case; for a signer `ssh-ed25519 AAAA…` (without comment).
+    /// upper case, or `rsa:` and a SubjectPublicKeyInfo in base64; for a signer `ssh-ed25519 AAAA…` (without comment).
     pub key: String,
     /// What its owner calls it, or `b3:` and 16 hexadecimal digits of BLAKE3 of the key's text.
     pub id: KeyId,
@@ -25,10 +25,15 @@ pub struct PublicKey {
 
 /// What a recipient begins with that is an OpenPGP certificate.
 const OPENPGP: &str = "openpgp:";
+/// What a recipient begins with that is an RSA key.
+const RSA: &str = "rsa:";
+/// A SubjectPublicKeyInfo of an RSA key of 2048 to 8192 bits, in base64.
+const RSA_CHARACTERS: std::ops::RangeInclusive<usize> = 390..=1420;
 
 impl PublicKey {
-    /// A key that opens what is sent to its owner: an age recipient, X25519 or post-quantum, or an
-    /// OpenPGP certificate, which is named by its whole fingerprint and lies in the key folder.
+    /// A key that opens what is sent to its owner: an age recipient, X25519 or post-quantum; an
+    /// OpenPGP certificate, which is named by its whole fingerprint and lies in the key folder; or an
+    /// RSA key, for lanes in the format of Amazon's S3 Encryption Client.
     pub fn recipient(
         text: &str,
         id: Option<KeyId>,
@@ -50,8 +55,17 @@ impl PublicKey {
                 false => Err(bad("after `openpgp:` stands a fingerprint of 40 or 64 digits")),
             };
         }
+        if let Some(base64) = text.strip_prefix(RSA) {
+            return match is_rsa(base64) {
+                true => Ok(PublicKey::new(text.to_owned(), id, not_after)),
+                false => Err(bad(
+                    "after `rsa:` stands what `openssl pkey -in KEY -pubout -outform DER | base64 -w0` \
+                     prints, of a key of 2048 bits or more",
+                )),
+            };
+        }
         if !text.starts_with("age1") {
-            return Err(bad("a recipient begins with `age1` or `openpgp:`"));
+            return Err(bad("a recipient begins with `age1`, `openpgp:` or `rsa:`"));
         }
         // Bech32 of 32 bytes, or of the 1,216 of ML-KEM-768 and X25519.
         let length = if text.starts_with("age1pq1") { 1959 } else { 62 };
@@ -140,6 +154,18 @@ impl PublicKey {
         self.key.strip_prefix(OPENPGP)
     }
 
+    /// Whether it is an age recipient.
+    #[must_use]
+    pub fn is_age(&self) -> bool {
+        self.key.starts_with("age1")
+    }
+
+    /// The SubjectPublicKeyInfo in base64, if it is an RSA key.
+    #[must_use]
+    pub fn rsa_base64(&self) -> Option<&str> {
+        self.key.strip_prefix(RSA)
+    }
+
     /// Whether it may still be used on this day.
     #[must_use]
     pub fn is_live(&self, today: Date) -> bool {
@@ -159,6 +185,17 @@ impl PublicKey {
 fn bad_key(text: &str, what: &str, reason: &str) -> Error {
     let start: String = text.chars().take(24).collect();
     Error::new(ErrorKind::BadValue, format!("{} is not {what}: {reason}", shown(&start)))
+}
+
+/// Whether it is spelled as such a key: a DER sequence of more than 255 bytes begins with `MII`.
+fn is_rsa(base64: &str) -> bool {
+    let digits = base64.trim_end_matches('=');
+    let character = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
+    base64.starts_with("MII")
+        && RSA_CHARACTERS.contains(&base64.len())
+        && base64.len().is_multiple_of(4)
+        && base64.len() - digits.len() <= 2
+        && digits.bytes().all(character)
 }
 
 /// Whether a lower-case bech32 text (BIP 173) ends in its own checksum.

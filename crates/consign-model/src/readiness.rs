@@ -1,6 +1,6 @@
 //! Whether an exchange, correct as it stands, is ready to be used on a day.
 
-use crate::{Date, Error, ErrorKind, Exchange, Lane, LaneName, Layout, PartyName, Seal};
+use crate::{Date, Error, ErrorKind, Exchange, Keyring, Lane, LaneName, Layout, PartyName, Seal};
 
 impl Exchange {
     /// The lane of this name, or an error that names the lanes there are.
@@ -19,7 +19,8 @@ impl Exchange {
     pub fn check_ready_to_send(&self, lane: &LaneName, today: Date) -> Result<(), Error> {
         let lane = self.require_lane(lane)?;
         supported(lane)?;
-        if matches!(lane.seal, Seal::Age | Seal::Openpgp) {
+        let by_secret = lane.seal == Seal::S3ec && lane.keyring == Keyring::Aes;
+        if lane.seal != Seal::None && !by_secret {
             for name in lane.sealed_to() {
                 self.check_keys(name, "recipient", lane, today)?;
             }
@@ -50,9 +51,7 @@ impl Exchange {
     ) -> Result<(), Error> {
         let live = self.party(party).is_some_and(|party| match kind {
             "signer" => party.live_signers(today).next().is_some(),
-            _ => party
-                .live_recipients(today)
-                .any(|key| key.openpgp_fingerprint().is_some() == (lane.seal == Seal::Openpgp)),
+            _ => party.live_recipients(today).any(|key| lane.seals_to(key)),
         });
         if live { Ok(()) } else { Err(no_keys(party, kind, lane)) }
     }
@@ -67,6 +66,16 @@ fn no_keys(party: &PartyName, kind: &str, lane: &Lane) -> Error {
         return Error::new(ErrorKind::NotReady, message).with_hint(format!(
             "add `openpgp:FINGERPRINT` to `recipients` of [party.{party}], as `gpg --fingerprint` \
              shows it"
+        ));
+    }
+    if kind == "recipient" && lane.seal == Seal::S3ec {
+        let message = format!(
+            "party `{party}` has no RSA key in the exchange file, which lane `{}` needs",
+            lane.name
+        );
+        return Error::new(ErrorKind::NotReady, message).with_hint(format!(
+            "add `rsa:…` to `recipients` of [party.{party}]: what `openssl pkey -in KEY -pubout \
+             -outform DER | base64 -w0` prints"
         ));
     }
     let message = format!(

@@ -6,6 +6,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use consign::SendOptions;
 use consign::s3ec::{Keyring, Rewrap, SealAs, context_of, get, put, rewrap};
 use consign_cloud::kms::CreateKey;
 use consign_cloud::s3::bucket::CreateBucket;
@@ -27,6 +28,8 @@ const LARGE: usize = 100 << 20;
 const BUCKET: &str = "for-amazons-client";
 
 const ACCOUNT: &str = "111111111111";
+
+const RSA_PUBLIC: &str = include_str!("../../consign-seal/testdata/s3ec/rsa-2048.pub.base64");
 
 const RSA: &str = include_str!("../../consign-seal/testdata/s3ec/rsa-2048.pem");
 
@@ -338,6 +341,43 @@ async fn amazons_client_on_moto() {
     let cloud = Cloud::connect(&settings).await.unwrap();
     let env = environment(&moto.endpoint, "id", "secret");
     Bench::new(cloud, python, env).await.everything().await;
+}
+
+/// Amazon's client opens what was sent on a lane to the holder of an RSA key.
+#[tokio::test(flavor = "multi_thread")]
+async fn amazons_client_opens_what_lies_on_a_lane() {
+    let Some(python) = python() else { return };
+    let edit = |text: String| {
+        let fields = "seal = \"s3ec\"\nkeyring = \"rsa\"\nto = [\"globex\"";
+        text.replace("recipients = [", &format!("recipients = [\"rsa:{RSA_PUBLIC}\", "))
+            .replace("to = [\"globex\"", fields)
+    };
+    let world = World::with(0x25a, edit).await.unwrap();
+    let file = world.payload("scan.bin", (9 << 20) + 5).unwrap();
+    let lane = world.lane("to-client").unwrap();
+    let acme = world.office("acme").await.unwrap();
+    let from = [file.clone()];
+    let sent = consign::send(&acme, &lane, &from, &SendOptions::default()).await.unwrap();
+    let case = json!({
+        "key": format!("{}/000001.s3ec", sent.id), "file": file, "format": "v3", "wrap": "rsa",
+        "context": {}, "suffix": null,
+    });
+    let given = json!({
+        "bucket": world.exchange.lanes[&lane].bucket, "kms_key": "", "aes_key": "", "rsa_pem": RSA,
+        "cases": [case],
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cases.json");
+    std::fs::write(&path, given.to_string()).unwrap();
+    let running = world.store().local().unwrap();
+    let globex = running.credentials("globex").unwrap();
+    let secret = globex.secret_access_key.to_string();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judges/s3ec_amazon.py");
+    let mut command = judges::command(&python);
+    command.arg(script).arg("get").arg(path);
+    command.envs(environment(running.endpoint(), &globex.access_key_id, &secret));
+    let output = command.env("AWS_CA_BUNDLE", running.ca_path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// What the clients of old wrote: KMS binds the key to a description that names it and to nothing of

@@ -12,7 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::retrying;
 use crate::office::{Office, key};
 use consign_cloud::s3::{CustomerKey, Encryption, GetObject};
-use consign_model::{AtRest, ConsignmentId, CustomerKeyOrigin, Lane, SSE_C_DERIVATION, Seal};
+use consign_model::{
+    AtRest, ConsignmentId, CustomerKeyOrigin, Keyring, Lane, SSE_C_DERIVATION, Seal,
+};
 use consign_seal::shared_secret::SharedSecret;
 
 impl Office {
@@ -23,9 +25,10 @@ impl Office {
 
     /// An error unless the secret is there that the lane needs.
     pub(crate) fn check_lane_secret(&self, lane: &Lane) -> Result<()> {
-        match (lane.at_rest, lane.seal) {
-            (AtRest::SseC, _) | (_, Seal::S3ec) => self.newest_secret(lane).map(|_| ()),
-            _ => Ok(()),
+        let seal = lane.seal == Seal::S3ec && lane.keyring == Keyring::Aes;
+        match lane.at_rest == AtRest::SseC || seal {
+            true => self.newest_secret(lane).map(|_| ()),
+            false => Ok(()),
         }
     }
 

@@ -5,10 +5,12 @@ use crate::progress::Progress;
 use crate::seals::Metadata;
 use consign_cloud::Cloud;
 use consign_model::{
-    ConsignmentId, Date, Exchange, Lane, LaneName, Layout, PartyName, Seal, Timestamp, Writer,
+    ConsignmentId, Date, Exchange, Keyring, Lane, LaneName, Layout, PartyName, Seal, Timestamp,
+    Writer,
 };
 use consign_seal::age::Identity;
 use consign_seal::openpgp::{Certificate, SecretKey};
+use consign_seal::s3ec::RsaPrivateKey;
 use consign_seal::s3s2;
 use consign_seal::shared_secret::SharedSecret;
 use consign_seal::sshsig::SigningKey;
@@ -62,6 +64,8 @@ pub struct Keys {
     pub lane_secrets: BTreeMap<LaneName, Vec<SharedSecret>>,
     /// What opens consignments on lanes with `seal = "openpgp"`, unlocked.
     pub openpgp_secret: Vec<SecretKey>,
+    /// What opens consignments on lanes with `keyring = "rsa"`.
+    pub rsa_private: Vec<RsaPrivateKey>,
     /// The certificates of parties, of which the exchange file pins the fingerprints.
     pub openpgp_certificates: Vec<Certificate>,
     /// What opens consignments on lanes with `layout = "s3s2"`.
@@ -77,6 +81,7 @@ impl std::fmt::Debug for Keys {
             .field("signer", &self.signer.is_some())
             .field("lane_secrets", &self.lane_secrets)
             .field("openpgp_secret", &self.openpgp_secret.len())
+            .field("rsa_private", &self.rsa_private.len())
             .field("openpgp_certificates", &self.openpgp_certificates.len())
             .field("s3s2_secret", &self.s3s2_secret.len())
             .field("s3s2_public", &self.s3s2_public.len())
@@ -129,8 +134,17 @@ impl Office {
             (Seal::Age, _) => self.keys.identities.is_empty(),
             (Seal::Openpgp, Layout::S3s2) => self.keys.s3s2_secret.is_empty(),
             (Seal::Openpgp, Layout::Consign) => self.keys.openpgp_secret.is_empty(),
-            (Seal::S3ec | Seal::None, _) => false,
+            (Seal::S3ec, _) => lane.keyring == Keyring::Rsa && self.keys.rsa_private.is_empty(),
+            (Seal::None, _) => false,
         };
+        if none && lane.seal == Seal::S3ec {
+            let message = format!("there is no RSA key to open what is sent to `{}`", self.me);
+            return Err(Error::new(ErrorKind::Configuration, message).hinting(format!(
+                "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out {}.rsa-secret in \
+                 the key folder, mode 600",
+                self.me
+            )));
+        }
         if none && lane.seal == Seal::Openpgp {
             let message = format!("there is no OpenPGP key to open what is sent to `{}`", self.me);
             let from = match lane.layout {

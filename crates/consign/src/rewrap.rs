@@ -29,8 +29,8 @@ use crate::shipment::OBJECTS_AT_ONCE;
 use crate::state::{LaneFolder, lane_path, private_folder, write};
 use consign_cloud::s3::{Body, PutDone, PutObject};
 use consign_model::{
-    ConsignmentId, Lane, LaneName, Limits, Manifest, ManifestObject, PartyName, Revision, Seal,
-    revised_place,
+    ConsignmentId, Keyring, Lane, LaneName, Limits, Manifest, ManifestObject, PartyName, Revision,
+    Seal, revised_place,
 };
 use consign_transfer::Crc64;
 use graft::Grafting;
@@ -164,11 +164,11 @@ fn lane_to_rewrap<'a>(
     }
     let hint = match lane.seal {
         Seal::Age => None,
-        Seal::S3ec => Some(format!(
+        Seal::S3ec if lane.keyring == Keyring::Aes => Some(format!(
             "its readers are who has the lane's secret: `consign keys lane-secret {name} --rotate` \
              makes another for what is sent from now on"
         )),
-        Seal::Openpgp | Seal::None => Some("send the files again".to_owned()),
+        Seal::S3ec | Seal::Openpgp | Seal::None => Some("send the files again".to_owned()),
     };
     if let Some(hint) = hint {
         let message = format!(

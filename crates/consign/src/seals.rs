@@ -9,17 +9,20 @@
 //! Keys: age recipients stand in the exchange file. OpenPGP certificates are pinned there by their
 //! fingerprints and lie in the key folder. For the Amazon S3 Encryption Client's format the parties
 //! share a wrapping key (raw AES) that follows from the lane's secret: HKDF-SHA256, salt
-//! `consign-s3ec/1`, info `EXCHANGE/LANE`.
+//! `consign-s3ec/1`, info `EXCHANGE/LANE`; or with `keyring = "rsa"` the receiver has an RSA key, whose
+//! public half stands in the exchange file.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::office::Office;
 use crate::spool::Bounded;
 use crate::survey::Found;
-use consign_model::{Addressee, ConsignmentId, Lane, Layout, Limits, PartyName, PublicKey, Seal};
+use consign_model::{
+    Addressee, ConsignmentId, Keyring, Lane, Layout, Limits, PartyName, PublicKey, Seal,
+};
 use consign_seal::age::{self, Recipient};
 use consign_seal::openpgp::{self, Certificate, OpenOptions, OpenReader, SealOptions, SealWriter};
 use consign_seal::s3ec::{
-    self, AesKey, CommitmentPolicy, DataKey, MetadataRead, OpenPolicy, Suite,
+    self, AesKey, CommitmentPolicy, DataKey, MetadataRead, OpenPolicy, RsaPublicKey, Suite,
 };
 use consign_seal::s3s2;
 use consign_seal::shared_secret::SharedSecret;
@@ -45,7 +48,15 @@ pub(crate) enum Sealing {
     /// For these keys, as s3s2 does it.
     S3s2(Vec<s3s2::PublicKey>),
     /// Under this wrapping key, with this description.
-    S3ec(Arc<AesKey>, Metadata),
+    S3ec(Arc<Wrapping>, Metadata),
+}
+
+/// What wraps the data key of each object, in the S3 Encryption Client's format.
+pub(crate) enum Wrapping {
+    /// A key of the lane's parties.
+    Aes(AesKey),
+    /// The receiver's.
+    Rsa(RsaPublicKey),
 }
 
 /// Whom a lane is sealed to on this day, and how.
@@ -72,11 +83,20 @@ pub(crate) fn sealing(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, S
             Sealing::Openpgp(certificates, office.now_ms() / 1000)
         }
         Seal::S3ec => {
-            let secret = office.newest_secret(lane)?;
+            let wrapping = match (lane.keyring, keys.first()) {
+                (Keyring::Aes, _) => {
+                    Wrapping::Aes(wrapping_key(office, lane, office.newest_secret(lane)?)?)
+                }
+                (Keyring::Rsa, Some((name, key))) => Wrapping::Rsa(rsa_key(name, key)?),
+                (Keyring::Rsa, None) => {
+                    let message = format!("lane `{}` has no live RSA key to seal to", lane.name);
+                    return Err(Error::new(ErrorKind::Configuration, message));
+                }
+            };
             let description =
                 [("exchange", office.exchange.name.as_str()), ("lane", lane.name.as_str())];
             let description = description.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            Sealing::S3ec(Arc::new(wrapping_key(office, lane, secret)?), description.into())
+            Sealing::S3ec(Arc::new(wrapping), description.into())
         }
     };
     Ok((addressees, sealing))
@@ -90,7 +110,9 @@ pub(crate) fn live_keys<'a>(
 ) -> Vec<&'a PublicKey> {
     let party = office.exchange.party(party);
     let live = party.into_iter().flat_map(|party| party.live_recipients(office.today()));
-    live.filter(|key| serves(lane.seal, key)).collect()
+    let live = live.filter(|key| lane.seals_to(key));
+    // An object of the S3 Encryption Client has one wrapped key: the first that the file names.
+    live.take(if lane.seal == Seal::S3ec { 1 } else { usize::MAX }).collect()
 }
 
 /// The age recipient that a party's key is.
@@ -101,13 +123,11 @@ pub(crate) fn recipient(party: &PartyName, key: &PublicKey) -> Result<Recipient>
     })
 }
 
-/// Whether a key of the exchange file is one that this seal is made for.
-fn serves(seal: Seal, key: &PublicKey) -> bool {
-    match seal {
-        Seal::Age => key.openpgp_fingerprint().is_none(),
-        Seal::Openpgp => key.openpgp_fingerprint().is_some(),
-        Seal::S3ec | Seal::None => false,
-    }
+fn rsa_key(party: &PartyName, key: &PublicKey) -> Result<RsaPublicKey> {
+    RsaPublicKey::from_base64(key.rsa_base64().unwrap_or_default()).map_err(|error| {
+        let message = format!("the RSA key `{}` of party `{party}` is none", key.id);
+        Error::new(ErrorKind::Configuration, message).because(error)
+    })
 }
 
 fn certificate(office: &Office, party: &PartyName, key: &PublicKey) -> Result<Certificate> {
@@ -208,7 +228,10 @@ impl Sealing {
                 description.insert("consignment".to_owned(), id.to_string());
                 description.insert("object".to_owned(), name.to_owned());
                 let key = DataKey::generate()?;
-                let wrapped = wrapping.wrap(Suite::GcmCommitted, &key, &description)?;
+                let wrapped = match &**wrapping {
+                    Wrapping::Aes(aes) => aes.wrap(Suite::GcmCommitted, &key, &description)?,
+                    Wrapping::Rsa(rsa) => rsa.wrap(Suite::GcmCommitted, &key, &description)?,
+                };
                 let sealer = s3ec::Sealer::new(CommitmentPolicy::default(), &key, wrapped)?;
                 sealer.seal_stream(plain, sealed)?;
                 Ok(sealer.header().to_metadata()?)
@@ -283,7 +306,7 @@ pub(crate) fn open_stream(
     }
 }
 
-/// Opens with the first of the lane's secrets whose wrapping key unwraps the data key.
+/// Opens with the first key at hand that unwraps the data key: of the lane's secrets, or our RSA keys.
 fn with_opener<T>(
     office: &Office,
     lane: &Lane,
@@ -296,18 +319,34 @@ fn with_opener<T>(
     };
     let policy = OpenPolicy::default();
     let admitted = header.admit(&policy)?;
+    let wanted = admitted.wanted();
     let mut refused = None;
-    for secret in office.lane_secrets(lane) {
-        let key = wrapping_key(office, lane, secret)?;
-        match key.unwrap(&admitted.wanted()).and_then(|key| admitted.open(&key)) {
-            Ok(opener) => return Ok(open(&opener)?),
-            Err(error) => refused = refused.or(Some(error)),
+    let mut attempt = |key: std::result::Result<DataKey, consign_seal::Error>| {
+        let opener = key.and_then(|key| admitted.open(&key));
+        opener.map_err(|error| refused = refused.take().or(Some(error))).ok()
+    };
+    let mut opener = None;
+    match lane.keyring {
+        Keyring::Aes => {
+            for secret in office.lane_secrets(lane) {
+                let key = wrapping_key(office, lane, secret)?;
+                opener = opener.or_else(|| attempt(key.unwrap(&wanted)));
+            }
+        }
+        Keyring::Rsa => {
+            for key in &office.keys.rsa_private {
+                opener = opener.or_else(|| attempt(key.unwrap(&wanted)));
+            }
         }
     }
-    Err(refused.map_or_else(
-        || Error::new(ErrorKind::Configuration, "there is no secret of the lane to open with"),
-        Error::from,
-    ))
+    match (opener, refused) {
+        (Some(opener), _) => Ok(open(&opener)?),
+        (None, Some(refused)) => Err(refused.into()),
+        (None, None) => {
+            let message = "there is no secret of the lane and no key of ours to open with";
+            Err(Error::new(ErrorKind::Configuration, message))
+        }
+    }
 }
 
 /// What a reader or writer of ours carried, or trouble with the files.

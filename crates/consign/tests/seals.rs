@@ -6,9 +6,14 @@ use common::{LANE, Trip, inbox, receive_as, send, tree, visible};
 use consign::{ErrorKind, Office, ReceiveOptions};
 use consign_cloud::s3::{Body, GetObject, ListRequest, PutObject};
 use consign_seal::openpgp::{KeyKind, SecretKey};
+use consign_seal::s3ec::RsaPrivateKey;
 use consign_testkit::World;
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// The public half of [`RSA`], as an exchange file has it.
+const RSA_PUBLIC: &str = include_str!("../../consign-seal/testdata/s3ec/rsa-2048.pub.base64");
+const RSA: &str = include_str!("../../consign-seal/testdata/s3ec/rsa-2048.pem");
 
 /// A world with such lanes, and the keys that its parties open with.
 struct Sealed {
@@ -28,7 +33,9 @@ impl Sealed {
             for line in text.lines() {
                 if let Some(rest) = line.strip_prefix("recipients = [") {
                     let fingerprint = left.next().expect("two parties").fingerprint();
-                    edited.push_str(&format!("recipients = [\"openpgp:{fingerprint}\", {rest}\n"));
+                    edited.push_str(&format!(
+                        "recipients = [\"openpgp:{fingerprint}\", \"rsa:{RSA_PUBLIC}\", {rest}\n"
+                    ));
                 } else {
                     edited.push_str(&format!("{line}\n"));
                 }
@@ -43,6 +50,7 @@ impl Sealed {
         let keys = Arc::get_mut(&mut office.keys).expect("ours alone");
         let ours = usize::from(party == "globex");
         keys.openpgp_secret = vec![self.openpgp[ours].clone()];
+        keys.rsa_private = vec![RsaPrivateKey::from_pem(RSA).expect("a key")];
         keys.openpgp_certificates = self.openpgp.iter().map(SecretKey::certificate).collect();
         office
     }
@@ -93,6 +101,23 @@ async fn a_lane_in_the_format_of_the_s3_encryption_client_delivers() {
     // And where objects lie under keys of the parties as well.
     let sealed = Sealed::new(92, "seal = \"s3ec\"\nat_rest = \"sse-c\"").await;
     check_round_trip(&sealed, ".s3ec").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_to_the_holder_of_an_rsa_key_delivers_and_needs_no_secret() {
+    let sealed = Sealed::new(97, "seal = \"s3ec\"\nkeyring = \"rsa\"").await;
+    check_round_trip(&sealed, ".s3ec").await;
+    let mut without = sealed.office("globex").await;
+    let keys = Arc::get_mut(&mut without.keys).expect("ours alone");
+    keys.lane_secrets.clear();
+    let lane = sealed.world.lane(LANE).expect("a lane");
+    let listed = consign::list(&without, Some(&lane)).await.expect("lists");
+    consign::verify(&without, &lane, &listed[0].id).await.expect("verifies without a secret");
+    let keys = Arc::get_mut(&mut without.keys).expect("ours alone");
+    keys.rsa_private.clear();
+    let refused = consign::verify(&without, &lane, &listed[0].id).await.expect_err("has no key");
+    assert_eq!(refused.kind(), ErrorKind::Configuration);
+    assert!(refused.hint().expect("a hint").contains("globex.rsa-secret"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,7 @@ pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod rekey;
 pub(crate) mod rewrap;
+pub(crate) mod rsa_keys;
 pub(crate) mod s3s2;
 pub(crate) mod seal;
 pub(crate) mod sealed_stream;

@@ -38,13 +38,19 @@ fn text(shown: &Shown) -> String {
         .iter()
         .map(|file| vec![bytes(file.size), escape(file.path.as_ref()), file.blake3.to_string()])
         .collect();
+    let revision = manifest.revision.as_ref().map_or_else(String::new, |revision| {
+        format!(", revision {} of {}", revision.number, revision.made)
+    });
+    let readers: Vec<&str> =
+        manifest.recipients.iter().map(|addressee| addressee.party.as_ref()).collect();
     format!(
-        "{} from {} on lane {}, number {}, created {}\nsigned by {signer}; {}, {}\n\n{}",
+        "{} from {} on lane {}, number {}, created {}{revision}\nfor {}\nsigned by {signer}; {}, {}\n\n{}",
         manifest.id,
         manifest.sender,
         manifest.lane,
         manifest.sequence,
         manifest.created,
+        readers.join(", "),
         files(manifest.files.len() as u64),
         bytes(manifest.content_bytes()),
         table(&["SIZE", "PATH", "BLAKE3"], &rows),

@@ -335,6 +335,12 @@ impl RsaPublicKey {
         RsaPublicKey::from_der(&unpem(text, "PUBLIC KEY").ok_or_else(|| bad_rsa_key("public"))?)
     }
 
+    /// From a SubjectPublicKeyInfo in base64 on one line, as an exchange file has it.
+    pub fn from_base64(text: &str) -> Result<RsaPublicKey, Error> {
+        let der = BASE64_PADDED.decode(text).map_err(|_| bad_rsa_key("public"))?;
+        RsaPublicKey::from_der(&der)
+    }
+
     /// The length of the data key, the key and the suite, sealed with OAEP. `description` helps a
     /// reader to find the key; nothing authenticates it.
     pub fn wrap(
