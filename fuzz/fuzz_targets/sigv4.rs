@@ -5,7 +5,7 @@ use consign_local::gate::claim::Claim;
 use consign_local::gate::uri;
 use libfuzzer_sys::fuzz_target;
 
-/// Path and query, then the headers that matter, one a line.
+// Path and query, then the headers that matter, one a line.
 fuzz_target!(|text: &str| {
     let mut lines = text.lines();
     let target = lines.next().unwrap_or_default();

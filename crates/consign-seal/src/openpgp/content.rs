@@ -274,7 +274,8 @@ impl Read for Inflated<'_> {
         if self.given > allowed.saturating_add(self.expansion.free_bytes) {
             let context = "its content grows far beyond its sealed size: it was made to exhaust \
                            whoever opens it";
-            return Err(Error::new(ErrorKind::Weak, context).into());
+            let error = Error::new(ErrorKind::Weak, context);
+            return Err(error.hinting("if the sender confirms its size, `gpg -d` opens it").into());
         }
         if count == 0 && !out.is_empty() {
             // To the end of the container: only there is it known to be whole.

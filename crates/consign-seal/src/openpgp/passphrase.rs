@@ -14,12 +14,11 @@ use super::secret::SecretKey;
 use super::session::{Container, SessionKey};
 use crate::{Error, ErrorKind};
 
-/// Each try may take a second; no person seals under more passphrases than this.
-const TRIES_MAX: usize = 16;
+/// What all tries of one message may cost together, counted as [`work`] does: some seconds. GnuPG's own
+/// is 62 MiB for each passphrase, the sample of the RFC for Argon2 half of this.
+const WORK_MAX: u64 = 512 << 20;
 /// Argon2 takes 2 to the power of this KiB: 2 GiB, what RFC 9106 recommends where there is plenty.
 const ARGON2_MEMORY_EXPONENT_MAX: u8 = 21;
-/// Together with the memory: what RFC 9106 recommends is 1 and 3 passes.
-const ARGON2_PASSES_MAX: u8 = 16;
 
 /// What may open a message: secret keys, perhaps a passphrase. Keys are tried first.
 #[derive(Clone, Copy)]
@@ -65,8 +64,16 @@ pub(super) fn session_key(
     passphrase: &str,
     allow_weak: bool,
 ) -> Result<SessionKey, Error> {
-    let mut refusal = None;
-    for packet in packets.iter().filter(|packet| fits(packet, container)).take(TRIES_MAX) {
+    let (mut refusal, mut spent) = (None, 0);
+    let mut packets: Vec<_> = packets.iter().filter(|packet| fits(packet, container)).collect();
+    // A packet without a session key always gives one, right or wrong: it comes last.
+    packets.sort_by_key(|packet| packet.encrypted_key().is_none_or(|key| key.is_empty()));
+    for packet in packets {
+        spent += packet.s2k().map_or(0, work);
+        if spent > WORK_MAX {
+            let context = "trying its passphrases costs more than any person's message does";
+            return Err(Error::new(ErrorKind::Header, context));
+        }
         match opened(packet, passphrase, allow_weak) {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => {}
@@ -121,15 +128,30 @@ fn plain(session: &PlainSessionKey) -> SessionKey {
     SessionKey { from_passphrase: true, ..SessionKey::from(session) }
 }
 
+/// What a try costs: octets that are hashed; of Argon2, which takes a second for 4 GiB, an eighth of the
+/// memory that is written.
+fn work(s2k: &StringToKey) -> u64 {
+    match s2k {
+        // RFC 9580 §3.7.1.3.
+        StringToKey::IteratedAndSalted { count, .. } => {
+            (16 + u64::from(count & 15)) << (u32::from(count >> 4) + 6)
+        }
+        StringToKey::Argon2 { t, m_enc, .. } => {
+            (u64::from(*t) << u32::from(*m_enc).min(40)).saturating_mul(1024 / 8)
+        }
+        _ => 1,
+    }
+}
+
 /// How a passphrase may become a key. One hash of it, salted or not, is tried a billion times a second
 /// (RFC 9580 §3.7.1: "should not be used"); MD5 is refused with everything else under it.
 fn check(s2k: &StringToKey, allow_weak: bool) -> Result<(), Error> {
     let weak = match s2k {
         StringToKey::Simple { .. } | StringToKey::Salted { .. } => true,
         StringToKey::IteratedAndSalted { hash_alg, .. } => *hash_alg == HashAlgorithm::Md5,
-        StringToKey::Argon2 { t, m_enc, .. } => {
-            if *m_enc > ARGON2_MEMORY_EXPONENT_MAX || *t > ARGON2_PASSES_MAX {
-                let context = "its passphrase takes more than 2 GiB of memory or 16 passes to try";
+        StringToKey::Argon2 { m_enc, .. } => {
+            if *m_enc > ARGON2_MEMORY_EXPONENT_MAX {
+                let context = "its passphrase takes more than 2 GiB of memory to try";
                 return Err(Error::new(ErrorKind::Header, context));
             }
             false

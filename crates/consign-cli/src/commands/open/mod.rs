@@ -33,7 +33,8 @@ pub(crate) async fn run(
     let name = source.name.clone();
     let within = |error: CommandError| explained(error, args).within(escape(&name));
     let format = match source.format {
-        Format::OpenPgp { .. } if args.what.ends_with(s3s2::ENDING) => Format::S3s2,
+        // Taken out of its archive only if somebody says so: people seal archives with `gpg` too.
+        Format::OpenPgp { .. } if args.into.is_some() => Format::S3s2,
         format => format,
     };
     refuse_idle_flags(args, format)?;
@@ -71,7 +72,7 @@ fn refuse_idle_flags(args: &OpenArgs, format: Format) -> Result<(), CommandError
 /// What can be done about it here.
 fn explained(error: CommandError, args: &OpenArgs) -> CommandError {
     match error.seal_kind() {
-        Some(consign_seal::ErrorKind::Weak) if !args.legacy => error.hint(
+        Some(consign_seal::ErrorKind::Weak) if !args.legacy && error.hints().is_empty() => error.hint(
             "if you know where it comes from, open it with --legacy; ask for it in a safer form",
         ),
         _ => error,

@@ -18,8 +18,6 @@ use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 
-/// What s3s2 calls what it seals.
-pub(super) const ENDING: &str = ".zip.gpg";
 const FORMAT: &str = "s3s2 (OpenPGP)";
 const START_BYTES: usize = 1 << 20;
 
