@@ -95,12 +95,11 @@ fn killed_at_any_moment_nothing_half_is_to_be_seen_and_it_goes_on() {
         let mut command = deployment.consign(&share("killed"));
         let mut running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         if killed < KILLS {
-            match killed {
-                0 => while_running(&mut running, || begun(&deployment).is_none()),
+            if killed == 0 {
+                while_running(&mut running, || begun(&deployment).is_none());
+            } else {
                 // Not luck: any moment will do, and the seed chooses which.
-                _ => {
-                    std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)))
-                }
+                std::thread::sleep(Duration::from_micros(seed.below(usual.as_micros() as u64)));
             }
             killed += usize::from(running.try_wait().unwrap().is_none());
             let _gone = running.kill();

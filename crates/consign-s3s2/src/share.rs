@@ -104,8 +104,8 @@ pub async fn share(
     for (number, files) in all.into_iter().enumerate() {
         let folder = format!("{}_s3s2_{}_{number}", options.prefix, stamp.folder);
         let place = Place::new(&options.organization, &folder)?;
-        let errand = Errand { store, options, ledger: &ledger, place: &place, number };
-        let batch = errand.batch(&stamp, &survey.metadata, files).await;
+        let loading = Loading { store, options, ledger: &ledger, place: &place, number };
+        let batch = loading.batch(&stamp, &survey.metadata, files).await;
         let batch = batch.inspect_err(|error| ledger.forget_if_taken(error))?;
         done(&batch);
         batches.push(batch);
@@ -115,7 +115,7 @@ pub async fn share(
 }
 
 /// One batch, on its way.
-struct Errand<'a> {
+struct Loading<'a> {
     store: &'a Store,
     options: &'a Share,
     ledger: &'a Arc<Ledger>,
@@ -123,12 +123,14 @@ struct Errand<'a> {
     number: usize,
 }
 
-impl Errand<'_> {
+impl Loading<'_> {
     async fn batch(&self, stamp: &Stamp, metadata: &[Found], files: &[Found]) -> Result<Batch> {
         let (place, number) = (self.place, self.number);
         let in_the_way =
             !self.ledger.is_resumed() && self.store.has(&place.key(MANIFEST)).await == Some(true);
         if in_the_way {
+            // Somebody else's: the next run begins in another folder.
+            self.ledger.forget()?;
             let text = format!("there is a share in {} already", place.folder);
             return Err(Error::new(ErrorKind::Configuration, text).hinting("try again in a second"));
         }
