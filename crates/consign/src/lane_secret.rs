@@ -118,7 +118,7 @@ fn others(exchange: &Exchange, me: &PartyName, lane: &Lane, today: Date) -> Resu
     for name in std::iter::once(&lane.from).chain(&lane.to).filter(|name| *name != me) {
         let before = recipients.len();
         let live = exchange.party(name).into_iter().flat_map(|party| party.live_recipients(today));
-        for key in live.filter(|key| key.openpgp_fingerprint().is_none()) {
+        for key in live.filter(|key| key.is_age()) {
             recipients.push(Recipient::parse(&key.key)?);
         }
         if recipients.len() == before {

@@ -185,6 +185,8 @@ async fn take(
         path: destination.final_path(&manifest.id),
     };
     let arrival = Arrival::of(&manifest, digest);
+    // Of the original, if it is a revision: what was complete before the readers changed still is.
+    let digest = arrival.digest;
     if let Standing::Open(partial) = destination.begin(&manifest.id, &digest)? {
         office.progress.begin(Phase::Receiving, arrived.files, arrived.bytes);
         let held = Arc::clone(&records.folder);
