@@ -16,43 +16,65 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// What the flags name, if anything; an RSA key must be the private one.
 pub(crate) fn for_opening(args: &ObjectKeyArgs) -> Result<Option<Keyring>, CommandError> {
-    keyring(args, |pem| Ok(Keyring::RsaPrivate(RsaPrivateKey::from_pem(pem)?)))
+    keyring(args, rsa_to_open)
 }
 
 /// The same for sealing, where an RSA key may be the public one.
 pub(crate) fn for_sealing(args: &ObjectKeyArgs) -> Result<Option<Keyring>, CommandError> {
-    keyring(args, |pem| match pem.contains("PRIVATE KEY") {
-        true => Ok(Keyring::RsaPrivate(RsaPrivateKey::from_pem(pem)?)),
-        false => Ok(Keyring::RsaPublic(RsaPublicKey::from_pem(pem)?)),
-    })
+    keyring(args, rsa_to_seal)
 }
 
 fn keyring(
     args: &ObjectKeyArgs,
-    rsa: impl Fn(&str) -> Result<Keyring, consign_seal::Error>,
+    rsa: impl Fn(&Path) -> Result<Keyring, CommandError>,
 ) -> Result<Option<Keyring>, CommandError> {
     // clap lets only one of the three through.
     if let Some(key) = &args.kms {
         return Ok(Some(Keyring::Kms(key.clone())));
     }
     if let Some(path) = &args.aes_key {
-        let key = AesKey::parse(&read(path, true)?);
-        return Ok(Some(Keyring::Aes(key.map_err(|error| faulty(path, error))?)));
+        return aes(path).map(Some);
     }
-    let Some(path) = &args.rsa_key else { return Ok(None) };
+    args.rsa_key.as_deref().map(rsa).transpose()
+}
+
+/// The AES key in a file that nobody else can read.
+pub(crate) fn aes(path: &Path) -> Result<Keyring, CommandError> {
+    let key = AesKey::parse(&read(path, true)?);
+    Ok(Keyring::Aes(key.map_err(|error| faulty(path, error))?))
+}
+
+/// The RSA private key in a PEM file that nobody else can read.
+pub(crate) fn rsa_to_open(path: &Path) -> Result<Keyring, CommandError> {
+    let pem = pem(path)?;
+    let key = RsaPrivateKey::from_pem(&pem).map_err(|error| faulty(path, error))?;
+    Ok(Keyring::RsaPrivate(key))
+}
+
+/// The RSA key in a PEM file; the public one is enough.
+pub(crate) fn rsa_to_seal(path: &Path) -> Result<Keyring, CommandError> {
+    let text = pem(path)?;
+    if text.contains("PRIVATE KEY") {
+        return rsa_to_open(path);
+    }
+    let key = RsaPublicKey::from_pem(&text).map_err(|error| faulty(path, error))?;
+    Ok(Keyring::RsaPublic(key))
+}
+
+fn pem(path: &Path) -> Result<Zeroizing<String>, CommandError> {
     let bytes = read(path, false)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| CommandError::usage(format!("{} is not a PEM file", path.display())))?;
     if text.contains("PRIVATE KEY") {
         keys::check_private(path)?;
     }
-    rsa(text).map(Some).map_err(|error| faulty(path, error))
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// The pairs of `--context NAME=VALUE`.
-pub(crate) fn context(args: &ObjectKeyArgs) -> Result<Pairs, CommandError> {
+/// The pairs of `--context NAME=VALUE`, each name once.
+pub(crate) fn context(texts: &[String]) -> Result<Pairs, CommandError> {
     let mut pairs = Pairs::new();
-    for text in &args.context {
+    for text in texts {
         let (name, value) =
             text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
                 CommandError::usage(format!("--context {text} is not NAME=VALUE"))

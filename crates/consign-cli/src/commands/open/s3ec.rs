@@ -56,7 +56,7 @@ pub(super) async fn open(
 fn policy(args: &OpenArgs) -> Result<OpenPolicy, CommandError> {
     let context = match args.object_keys.context.is_empty() {
         true => ExpectedContext::AsStored,
-        false => ExpectedContext::Exactly(object_keys::context(&args.object_keys)?),
+        false => ExpectedContext::Exactly(object_keys::context(&args.object_keys.context)?),
     };
     Ok(OpenPolicy {
         commitment: CommitmentPolicy::RequireEncryptAllowDecrypt,

@@ -5,11 +5,10 @@ use std::path::Path;
 use consign::s3ec::{Keyring, Rewrap, rewrap};
 use consign_cloud::Cloud;
 use consign_cloud::s3::GetObject;
-use consign_seal::s3ec::{AesKey, INSTRUCTION_FILE_SUFFIX, Pairs, RsaPrivateKey, RsaPublicKey};
-use zeroize::Zeroizing;
+use consign_seal::s3ec::INSTRUCTION_FILE_SUFFIX;
 
 use crate::args::RewrapArgs;
-use crate::commands::keys;
+use crate::commands::object_keys;
 use crate::connect;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -32,7 +31,7 @@ pub(super) async fn run(
     let how = Rewrap {
         from: &old,
         to: &new,
-        context: context(&flags.context)?,
+        context: Some(object_keys::context(&flags.context)?).filter(|pairs| !pairs.is_empty()),
         suffix: flags.to_suffix.as_deref().map(suffix).transpose()?,
     };
     if args.dry_run {
@@ -72,59 +71,17 @@ fn place(name: &str) -> Result<GetObject, CommandError> {
 fn keyring(text: &str, to_wrap: bool) -> Result<Keyring, CommandError> {
     let (kind, name) = text.split_once(':').unwrap_or_default();
     let path = Path::new(name);
-    let faulty = |error: consign_seal::Error| CommandError::from(error).within(name.to_owned());
     match kind {
         "kms" => Ok(Keyring::Kms(name.to_owned())),
-        "aes" => {
-            let bytes = read(path, true)?;
-            let bytes = <&[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
-                CommandError::usage(format!("{name} is no AES key: it has not 32 bytes"))
-            })?;
-            Ok(Keyring::Aes(AesKey::from_bytes(bytes)))
-        }
-        "rsa" => {
-            let bytes = read(path, false)?;
-            let text = std::str::from_utf8(&bytes)
-                .map_err(|_| CommandError::usage(format!("{name} is no PEM file")))?;
-            if to_wrap && !text.contains("PRIVATE KEY") {
-                return Ok(Keyring::RsaPublic(RsaPublicKey::from_pem(text).map_err(faulty)?));
-            }
-            keys::check_private(path)?;
-            Ok(Keyring::RsaPrivate(RsaPrivateKey::from_pem(text).map_err(faulty)?))
-        }
+        "aes" => object_keys::aes(path),
+        "rsa" if to_wrap => object_keys::rsa_to_seal(path),
+        "rsa" => object_keys::rsa_to_open(path),
         _ => Err(CommandError::usage(format!(
             "{} does not say what kind of key it is",
             escape(text)
         ))
         .hint("kms:KEY-ARN, aes:FILE or rsa:FILE")),
     }
-}
-
-fn read(path: &Path, private: bool) -> Result<Zeroizing<Vec<u8>>, CommandError> {
-    const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
-    if private {
-        keys::check_private(path)?;
-    }
-    let cannot = |e| CommandError::usage(format!("cannot read {}", path.display())).caused_by(e);
-    if std::fs::metadata(path).map_err(cannot)?.len() > KEY_FILE_BYTES_MAX {
-        return Err(CommandError::usage(format!("{} is too large for a key", path.display())));
-    }
-    std::fs::read(path).map(Zeroizing::new).map_err(cannot)
-}
-
-/// The pairs of `--context`; none if there are none.
-fn context(texts: &[String]) -> Result<Option<Pairs>, CommandError> {
-    let mut pairs = Pairs::new();
-    for text in texts {
-        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) = pair.ok_or_else(|| {
-            CommandError::usage(format!("--context {} is not NAME=VALUE", escape(text)))
-        })?;
-        if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(CommandError::usage(format!("--context says {} twice", escape(name))));
-        }
-    }
-    Ok((!pairs.is_empty()).then_some(pairs))
 }
 
 /// An ending with which no object of another name is overwritten by mistake.

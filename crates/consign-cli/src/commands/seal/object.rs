@@ -52,7 +52,7 @@ pub(super) async fn seal(
     let seal = SealAs {
         suite,
         commitment,
-        context: object_keys::context(&args.object_keys)?,
+        context: object_keys::context(&args.object_keys.context)?,
         instruction_file: args.instruction_file,
     };
     let to = PutObject {
