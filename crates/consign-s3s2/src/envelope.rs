@@ -109,7 +109,8 @@ pub fn seal_file(
 }
 
 /// Opens a sealed file whose content is known to have so many bytes, and gives it to `content`. What was
-/// given is authentic; that it is whole is known when this returns.
+/// given is authentic, if nobody else can change `sealed` meanwhile: it is read twice. That it is whole is
+/// known when this returns.
 ///
 /// # Errors
 /// Those of [`unpack`], [`ErrorKind::NotForUs`] when no key opens it, [`ErrorKind::Damaged`] when it was
