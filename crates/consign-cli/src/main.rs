@@ -82,6 +82,7 @@ async fn run(
         Command::S3s2(command) => commands::s3s2::run(&command, settings, terminal).await,
         Command::Seal(mut args) => {
             let _held = key_sources::public(&mut args.recipients_file, settings).await?;
+            let _certificates = key_sources::public(&mut args.pgp, settings).await?;
             commands::seal::run(&args, settings, terminal).await
         }
         Command::Open(mut args) => {
