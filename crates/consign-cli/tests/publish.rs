@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use consign_cloud::sqs::QueueUrl;
-use post::{INBOX, Post, REPOSITORY, until};
+use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
 use support::both;
 
 const QUEUE: &str = "consign-acme-globex-reports";
@@ -277,6 +277,62 @@ fn names_stay_out_of_the_log() {
     let log = std::fs::read_to_string(&output).unwrap();
     assert!(log.contains("\"event\":\"delivered\"") && log.contains("put-aside"), "{log}");
     assert!(!log.contains("patient") && !log.contains(REPOSITORY), "{log}");
+}
+
+/// Routes by prefix, suffix and tags, one object to two places, another to none; the day is the object's.
+#[test]
+fn routes_decide_where_an_object_goes() {
+    let post = Post::new(|text| {
+        text + "prefix = \"final/\"\ntags = { kind = \"report\" }\nkey = \"new/{date}/{rest}\"\n\n\
+                [route.archive]\nfrom = \"reports\"\nto = [\"reports-in\"]\nsuffix = \".pdf\"\n\
+                key = \"all/{version}/{name}\"\n"
+    });
+    let generator = post.cloud("acme-lab");
+    let report = [("kind", "report")];
+    let first = post.put_with(&generator, "final/a.pdf", b"final/a.pdf", &report);
+    let second = post.put_with(&generator, "draft/b.pdf", b"draft/b.pdf", &[]);
+    post.put_with(&generator, "final/c.txt", b"final/c.txt", &[]);
+    let day = || consign_model::Date::from_unix_ms(now_ms());
+    let before = day();
+    let publisher = post.publisher(&[]);
+    until("an empty queue", || post.waiting(QUEUE) == 0);
+    let log = publisher.stop();
+    let unrouted: Vec<&str> = log.lines().filter(|it| it.contains("unrouted")).collect();
+    assert!(matches!(unrouted.as_slice(), [one] if one.contains("final/c.txt")), "{unrouted:?}");
+    let delivered = post.delivered();
+    assert_eq!(delivered.len(), 3, "{:?}", delivered.keys());
+    assert_eq!(delivered[&format!("all/{first}/a.pdf")], b"final/a.pdf");
+    assert_eq!(delivered[&format!("all/{second}/b.pdf")], b"draft/b.pdf");
+    // Midnight may pass between the two.
+    let keys = [before, day()].map(|day| format!("new/{day}/a.pdf"));
+    assert!(keys.iter().any(|key| delivered.contains_key(key)), "{:?}", delivered.keys());
+    // A comparison comes to the same, tags and days and all.
+    let compared = post.publish(&["--backfill"]);
+    assert!(compared.contains("3 objects, 3 recorded before, 0 delivered now"), "{compared}");
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_millis().try_into().unwrap()
+}
+
+/// A store that does not answer does not keep a publisher from ending, and nothing is lost by it.
+#[test]
+fn a_publisher_ends_although_nobody_answers() {
+    let post = Post::new(as_it_is);
+    let keys = post.put_many((0..20).map(|n| format!("d{n:02}")));
+    let mut publisher = post.publisher(&["--drain", "1s", "--lease-seconds", "4"]);
+    post.expect_records(1);
+    signal(post.deployment.cloud_id(), Signal::STOP);
+    publisher.terminate();
+    let status = publisher.wait();
+    signal(post.deployment.cloud_id(), Signal::CONT);
+    assert_eq!(status.code(), Some(0), "{}", publisher.log());
+    let publisher = post.publisher(&[]);
+    post.expect_records(keys.len());
+    until("an empty queue", || post.waiting(QUEUE) == 0);
+    publisher.stop();
+    post.expect_each_once(&keys);
 }
 
 /// AWS Lambda's runtime interface, as its developer guide describes it, on loopback.

@@ -64,8 +64,9 @@ pub struct DeliveryRecord {
     pub source: DeliverySource,
     /// What it has become.
     pub target: DeliveryTarget,
-    /// CRC-64/NVME of both, as S3 writes it: base64 of 8 bytes. None where S3 told it of one
-    /// end only: then the sizes are what was compared.
+    /// CRC-64/NVME of the source, as S3 writes it: base64 of 8 bytes. Whoever fetches the target
+    /// compares it: the publisher, who may not read there, did so only if it heard S3's answer to the
+    /// copy. None where S3 has none of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crc64nvme: Option<String>,
 }

@@ -11,7 +11,7 @@
 //! duplicates, disorder and several publishers on one queue. It keeps no journal, on purpose. What
 //! was done is read from the inbox itself, whose objects say by a tag which version of which source they
 //! are; a message that was not deleted comes again, and is handled from the start. Then read
-//! [`Publisher::handle`](publisher), the loop around it.
+//! `publisher/mod.rs`, the loop around it.
 //!
 //! What is not here: private keys ([`Signer`] is the caller's), logs, metrics and people to call
 //! ([`Observer`] is, too).
@@ -30,7 +30,7 @@ mod wait;
 pub use aside::Aside;
 pub use failure::{Failure, Permanent};
 pub use machine::{Answer, Effect, Handling, Limits, Received, Step};
-pub use notice::{Alarm, Notice, Observer};
+pub use notice::{Alarm, COMPARE, Notice, Observer, RECEIVE};
 pub use publisher::{
     Comparison, DeadLetter, Expectations, Outcome, Publisher, Queues, Redriven, Refused, Setup,
     Signer, Stop,

@@ -70,6 +70,11 @@ impl Deployment {
         &endpoint.unwrap().1
     }
 
+    /// The process that serves the cloud.
+    pub(crate) fn cloud_id(&self) -> u32 {
+        self.cloud.id()
+    }
+
     /// A variable of the environment that the cloud has told.
     pub(crate) fn variable(&self, name: &str) -> String {
         self.environment.iter().find(|(known, _)| known == name).unwrap().1.clone()

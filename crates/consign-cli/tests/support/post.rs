@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use consign_cloud::s3::{GetObject, ListRequest, PutObject};
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_model::{DeliveryId, DeliveryRecord, SOURCE_TAG};
+pub(crate) use rustix::process::Signal;
 
 use crate::support::{self, Deployment, succeed};
 
@@ -45,9 +46,11 @@ impl Post {
         own("acme", OURS, &[]);
         let told = own("globex", THEIRS, &["--json"]);
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        let key = |lane: &str| format!("{lane}={}", told["keys_to_tell"][lane].as_str().unwrap());
+        let told = told["keys_to_tell"].as_object().unwrap();
+        let key = |lane: &str| format!("{lane}={}", told[lane].as_str().unwrap());
+        let keys: Vec<String> = told.keys().flat_map(|it| ["--key".to_owned(), key(it)]).collect();
+        own("acme", OURS, &keys.iter().map(String::as_str).collect::<Vec<_>>());
         let reports_in_key = key("reports-in");
-        own("acme", OURS, &["--key", &key("reports"), "--key", &reports_in_key]);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         Post { deployment, runtime, reports_in_key, logs: std::cell::Cell::new(0) }
     }
@@ -268,8 +271,7 @@ impl Running {
 
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
-        let id = rustix::process::Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        signal(self.child.id(), Signal::TERM);
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
@@ -307,6 +309,11 @@ impl Drop for Running {
             eprintln!("{}:\n{}", self.log.display(), self.log());
         }
     }
+}
+
+pub(crate) fn signal(process: u32, signal: Signal) {
+    let process = rustix::process::Pid::from_raw(process.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
 }
 
 /// Asks again and again until it is so.

@@ -18,7 +18,7 @@ use super::counters::{Counters, word};
 use crate::office;
 
 /// A command that calls a person must not keep the publisher.
-const ALARM_PATIENCE: Duration = Duration::from_secs(30);
+const ALARM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes to standard error, and counts.
 pub(super) struct Log {
@@ -132,7 +132,7 @@ impl Observer for Log {
             self.counters.alarm(alarm);
             let about = match (alarm, self.names) {
                 (Alarm::Refused(reason), _) => self.reason(reason),
-                (Alarm::NoQueue { .. }, false) => json!({"alarm": "no-queue"}),
+                (Alarm::NoSource { .. }, false) => json!({"alarm": "no-source"}),
                 (alarm, _) => json!(alarm),
             };
             say("alarm", "alarm", about);
