@@ -15,12 +15,13 @@ fuzz_target!(|input: Input| {
     let identity = IDENTITY.get_or_init(|| Identity::generate().unwrap());
     let (kind, at, amount, bytes) = input;
     // Mostly small: for a whole chunk that does not open, thousands of reasons are tried.
-    let bytes = if bytes % 16 == 0 { bytes % 200_000 } else { bytes % 1000 };
+    let (bytes, reach) =
+        if bytes % 256 == 255 { (bytes % 200_000, 140_000) } else { (bytes % 1000, 500) };
     let plain: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
     let sealed = age::seal_all(&[identity.to_recipient()], &plain).unwrap();
     let mut changed = sealed.clone();
     let at = at as usize % changed.len();
-    let amount = amount as usize % 140_000;
+    let amount = amount as usize % reach;
     match kind % 5 {
         0 => changed[at] ^= (amount % 255) as u8 + 1,
         1 => changed.truncate(at),

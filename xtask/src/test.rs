@@ -12,7 +12,7 @@ Everything that must hold before a change lands.
 Usage: cargo xtask test [--no-judges]
 
 Installs the judges, then runs tidy, the formatter's check, clippy with warnings denied,
-cargo-deny (built once into target/tools), every fuzz target for some seconds, and all tests, doc tests
+cargo-deny (built once into target/tools), the fuzz targets of foreign formats for some seconds, and all tests, doc tests
 included, in the profile `ci` (Cargo.toml). Everything shares one target folder.
 
 Options:
@@ -35,7 +35,7 @@ Example:
 
 /// Of each target in `ci`.
 const FUZZ_SECONDS: u32 = 60;
-/// Of each target in `test`: enough to run all seeds and what is near them.
+/// Of each target in `test`, but the local cloud's: enough to run all seeds and what is near them.
 const FUZZ_SECONDS_SHORT: u32 = 5;
 /// Pinned: a new release may bring new opinions, and they belong in a commit of their own.
 const CARGO_DENY: &str = "0.20.2";
@@ -50,7 +50,7 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
         _ => return Err(Failure::new("test takes only --no-judges")),
     }
     checks()?;
-    fuzz::run(FUZZ_SECONDS_SHORT, &[])?;
+    fuzz::run_formats(FUZZ_SECONDS_SHORT)?;
     tests()
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn command_ci(arguments: &[String]) -> Outcome {
         "demo",
         run::cargo().args(["run", "--release", "--package", "consign-cli", "--", "demo"]),
     )?;
-    fuzz::run(FUZZ_SECONDS, &[])
+    fuzz::run_all(FUZZ_SECONDS)
 }
 
 fn checks() -> Outcome {

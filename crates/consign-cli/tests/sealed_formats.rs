@@ -74,6 +74,37 @@ fn ramp(length: usize) -> Vec<u8> {
 const WORDS: &str = "correct horse";
 
 #[test]
+fn nothing_is_sealed_for_a_key_that_its_owner_has_let_go() {
+    let gpg = consign_testkit::require!("gpg");
+    let desk = Desk::new();
+    std::fs::write(desk.path("plain"), b"content").unwrap();
+    let old = ["--faked-system-time", "20200101T000000", "--passphrase", ""];
+    let make = ["--quick-generate-key", "old", "default", "default", "1d"];
+    succeed(desk.gpg(&gpg, &old).args(make));
+    succeed(&mut desk.gpg(&gpg, &["--output", "old.pgp", "--export", "old"]));
+    let error = desk.fail(2, &["seal", "plain", "--pgp", "old.pgp"]);
+    assert_eq!(error["kind"], "expired-key", "{error}");
+
+    let make = ["--passphrase", "", "--quick-generate-key", "lost", "default", "default"];
+    succeed(&mut desk.gpg(&gpg, &make));
+    // GnuPG leaves a revocation beside every key; a colon keeps it from being used by accident.
+    let folder = std::fs::read_dir(desk.path("openpgp-revocs.d")).unwrap();
+    let listed = succeed(&mut desk.gpg(&gpg, &["--with-colons", "--list-keys", "lost"]));
+    let fingerprint = listed.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap();
+    let revocation = folder
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_str().unwrap().contains(fingerprint.trim_matches(':')))
+        .unwrap();
+    let text = std::fs::read_to_string(revocation).unwrap().replace(":-----BEGIN", "-----BEGIN");
+    std::fs::write(desk.path("revocation"), text).unwrap();
+    succeed(&mut desk.gpg(&gpg, &["--import", "revocation"]));
+    succeed(&mut desk.gpg(&gpg, &["--output", "lost.pgp", "--export", "lost"]));
+    let error = desk.fail(2, &["seal", "plain", "--pgp", "lost.pgp"]);
+    assert_eq!(error["kind"], "revoked-key", "{error}");
+    assert!(!desk.path("plain.gpg").exists());
+}
+
+#[test]
 fn gpg_and_we_open_each_others_files() {
     let gpg = consign_testkit::require!("gpg");
     let desk = Desk::new();

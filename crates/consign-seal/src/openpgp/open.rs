@@ -62,8 +62,8 @@ impl<'a> OpenReader<'a> {
     /// Errors: [`ErrorKind::NotForYou`], [`ErrorKind::NeedsPassphrase`] for a locked key or a
     /// message under a passphrase, [`ErrorKind::NotSealed`], [`ErrorKind::Weak`],
     /// [`ErrorKind::Tampered`], [`ErrorKind::Truncated`], [`ErrorKind::TrailingData`],
-    /// [`ErrorKind::Header`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::WrongPassphrase`]. Of a message of version 1 damage
-    /// anywhere is found here, before the first byte.
+    /// [`ErrorKind::Header`], [`ErrorKind::UnsupportedVersion`], [`ErrorKind::WrongPassphrase`].
+    /// Of a message of version 1 damage anywhere is found here, before the first byte.
     pub fn new<'k, R: Read + Seek + Send + 'a>(
         with: impl Into<OpenWith<'k>>,
         signers: &'a [Certificate],

@@ -109,7 +109,7 @@ fn said(
     terminal.result(&view, &text)
 }
 
-/// Interrupted, for work that has no better word.
+/// Ctrl-C or SIGTERM, while a request was under way.
 fn interrupted() -> CommandError {
     CommandError::new(Kind::Interrupted, "interrupted")
 }
