@@ -2,6 +2,7 @@
 //! What it means is decided in `settings.rs`.
 
 mod files;
+mod inbox;
 mod judge;
 mod lanes;
 mod provision;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use files::*;
+pub(crate) use inbox::*;
 pub(crate) use judge::*;
 pub(crate) use lanes::*;
 pub(crate) use provision::*;
@@ -115,6 +117,9 @@ pub(crate) enum Command {
     Open(OpenArgs),
     Rekey(RekeyArgs),
     Publish(PublishArgs),
+    /// See, fetch, acknowledge and scan what a publisher has delivered
+    #[command(subcommand)]
+    Inbox(InboxCommand),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]
