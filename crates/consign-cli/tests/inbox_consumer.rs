@@ -130,11 +130,29 @@ fn what_is_delivered_is_fetched_once_and_its_publisher_hears_of_it() {
     let again = stage.run("globex", &["inbox", "ack", id]);
     assert!(again.contains("before"), "{again}");
     stage.fail(5, "globex", &["inbox", "ack", NOBODY]);
+    removed_by_the_owner(&stage);
     // Something else of its name stays.
     stage.deployment.file("taken/later", b"mine");
     let taken = stage.fail(1, "globex", &["inbox", "fetch", id, "--into", "taken"]);
     assert!(taken.contains("in the way"), "{taken}");
     assert_eq!(std::fs::read(stage.deployment.path("taken/later")).unwrap(), b"mine");
+}
+
+/// What is removed after it was acknowledged is no loss; what is removed before is said.
+fn removed_by_the_owner(stage: &Stage) {
+    stage.put("acme-lab", REPOSITORY, "unseen", b"unseen", &[]);
+    stage.publish();
+    for key in ["empty", "unseen"] {
+        let mut command = stage.deployment.tool(&stage.tool);
+        command.args(["s3api", "delete-object", "--bucket", INBOX, "--key", key]);
+        succeed(command.args(["--profile", "admin-222222222222"]));
+    }
+    let acknowledged = [("empty", "gone"), ("unseen", "gone")];
+    let found = stage.list();
+    assert!(acknowledged.iter().all(|(key, it)| found.contains(&((*key).into(), (*it).into()))));
+    let fetched = stage.run("globex", &["inbox", "fetch", "--into", "rest", "--json"]);
+    let fetched: Value = serde_json::from_str(&fetched).unwrap();
+    assert_eq!(fetched["gone"], 1, "{fetched}");
 }
 
 fn rustix_terminate(child: &std::process::Child) {
@@ -159,6 +177,7 @@ fn nothing_is_read_before_a_scanner_has_judged_it() {
         ("exit 2", "ended with 2"),
         ("no-such-command", "ended with 127"),
         ("exec <&-; exit 0", "has not read everything"),
+        ("exit 0", "has not read everything"),
         ("kill -9 $$", "was ended"),
         ("test -s {} && exit 3", "ended with 3"),
     ] {

@@ -42,6 +42,8 @@ pub struct Fetched {
     pub refused: Vec<NotFetched>,
     /// How many wait for a scanner or for their record.
     pub waiting: usize,
+    /// How many have a record and are not there, though nobody has acknowledged them.
+    pub gone: usize,
 }
 
 /// A delivery that was fetched.
@@ -104,6 +106,10 @@ pub async fn fetch(
             Standing::Delivered | Standing::Acknowledged => {}
             Standing::Quarantined | Standing::Unrecorded => {
                 fetched.waiting += 1;
+                continue;
+            }
+            Standing::Gone if !named => {
+                fetched.gone += usize::from(delivery.acknowledgement.is_none());
                 continue;
             }
             _ => {

@@ -109,7 +109,7 @@ pub async fn deliveries(office: &Office, inbox: &InboxName) -> Result<Vec<Delive
         async move { look(&office, &inbox, &folders, entry).await }
     })
     .await?;
-    looked.extend(gone(&folders, &here));
+    looked.extend(gone(office, inbox, &folders, &here).await?);
     looked.sort_by(|a, b| a.key.cmp(&b.key));
     looked.extend(refused);
     Ok(looked)
@@ -139,15 +139,47 @@ fn refused_record(inbox: &Inbox, id: DeliveryId, error: &Error) -> Delivery {
     Delivery { id, why, standing: Standing::Refused, ..delivery }
 }
 
-fn gone(folders: &Folders, here: &BTreeSet<String>) -> Vec<Delivery> {
+/// Records without an object. What was fetched and then removed is no loss, so it matters whether they
+/// were acknowledged.
+async fn gone(
+    office: &Office,
+    inbox: &Inbox,
+    folders: &Arc<Folders>,
+    here: &BTreeSet<String>,
+) -> Result<Vec<Delivery>> {
     let records = folders.records.iter().filter(|(key, _)| !here.contains(*key));
-    let records = records.flat_map(|(_, records)| records);
-    records
-        .map(|record| {
+    let records: Vec<Record> = records.flat_map(|(_, records)| records).cloned().collect();
+    let gone = for_each(records, |record| {
+        let (office, inbox, folders) = (office.clone(), inbox.clone(), folders.clone());
+        async move {
             let bytes = record.content.source.bytes.unwrap_or_default();
-            Delivery::new(record.content.target.key.clone(), bytes).of(record, Standing::Gone)
-        })
-        .collect()
+            let key = record.content.target.key.clone();
+            let found = Delivery::new(key, bytes).of(&record, Standing::Gone);
+            said_of(&office, &inbox, &folders, &record, found).await
+        }
+    });
+    gone.await
+}
+
+/// Adds what a consumer has said of a delivery, if it counts.
+async fn said_of(
+    office: &Office,
+    inbox: &Inbox,
+    folders: &Folders,
+    record: &Record,
+    found: Delivery,
+) -> Result<Delivery> {
+    if !folders.acknowledged.contains(&record.id) {
+        return Ok(found);
+    }
+    let said = acknowledgement(office, inbox, record.id, Some(record.digest)).await;
+    Ok(match concerning_one(said)? {
+        Ok(said) => Delivery { acknowledgement: Some(said), ..found },
+        Err(error) => {
+            let why = format!("its acknowledgement does not count: {}", sentence(&error));
+            Delivery { why: Some(why), ..found }
+        }
+    })
 }
 
 async fn look(office: &Office, inbox: &Inbox, folders: &Folders, entry: Entry) -> Result<Delivery> {
@@ -184,7 +216,14 @@ async fn look(office: &Office, inbox: &Inbox, folders: &Folders, entry: Entry) -
         }
     }
     let there = object(office, inbox, &entry.key, version.as_deref());
-    let head = retrying(office, || s3.head_with_checksum(&there)).await?;
+    let head = match retrying(office, || s3.head_with_checksum(&there)).await {
+        // Its verdict was taken away since we have seen it.
+        Err(error) if error.kind() == ErrorKind::Denied && inbox.quarantine.is_some() => {
+            let why = Some("S3 refuses to show it".to_owned());
+            return Ok(Delivery { standing: Standing::Quarantined, why, ..found });
+        }
+        head => head?,
+    };
     found.bytes = head.bytes;
     found.checksum.clone_from(&head.checksum_crc64nvme);
     let Some(record) = record else {
@@ -196,18 +235,9 @@ async fn look(office: &Office, inbox: &Inbox, folders: &Folders, entry: Entry) -
     if let Some(why) = differs(record, &head) {
         return Ok(Delivery { standing: Standing::Refused, why: Some(why), ..found });
     }
-    if folders.acknowledged.contains(&record.id) {
-        let said = acknowledgement(office, inbox, record.id, Some(record.digest)).await;
-        match concerning_one(said)? {
-            Ok(said) => {
-                found.standing = Standing::Acknowledged;
-                found.acknowledgement = Some(said);
-            }
-            Err(error) => {
-                found.why =
-                    Some(format!("its acknowledgement does not count: {}", sentence(&error)));
-            }
-        }
+    let mut found = said_of(office, inbox, folders, record, found).await?;
+    if found.acknowledgement.is_some() {
+        found.standing = Standing::Acknowledged;
     }
     Ok(found)
 }

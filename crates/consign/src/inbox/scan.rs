@@ -97,7 +97,7 @@ pub async fn read_unscanned(
 /// Tags the version that was judged. Says whether it did: a verdict that is there already stays.
 ///
 /// # Errors
-/// What the service says; the version then has no verdict, or this one.
+/// [`ErrorKind::Configuration`] where no version can be named, and what the service says; the version then has no verdict, or this one.
 pub async fn give_verdict(
     office: &Office,
     inbox: &InboxName,
@@ -105,6 +105,10 @@ pub async fn give_verdict(
     verdict: Verdict,
 ) -> Result<bool> {
     let inbox = scanned(office, inbox)?;
+    if unscanned.version.is_none() {
+        let message = "the bucket keeps no versions, so a verdict could be of other bytes";
+        return Err(Error::new(ErrorKind::Configuration, message).hinting("consign plan"));
+    }
     let there = object(office, inbox, &unscanned.key, unscanned.version.as_deref());
     let s3 = office.cloud.s3();
     let (mut tags, _) = retrying(office, || s3.get_object_tags(&there)).await?;

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use consign::inbox::{Unscanned, Verdict, give_verdict, read_unscanned, unscanned};
 use serde_json::json;
@@ -125,25 +125,33 @@ async fn judge(
     }
 }
 
-/// The object on standard input.
+/// The object on standard input. We keep an end to read from, to see what the command has left.
 async fn by_pipe(
     command: &str,
     place: &Place,
     waiting: &Unscanned,
 ) -> Result<(ExitStatus, bool), CommandError> {
-    let mut scanner =
-        Scanner::start(Command::new("sh").args(["-c", command]).stdin(Stdio::piped()))?;
-    let mut input = scanner.input.take();
+    let failed = |e| CommandError::failed("cannot write to the scan command").caused_by(e);
+    let (input, mut pipe) = std::io::pipe().map_err(failed)?;
+    let left = input.try_clone().map_err(failed)?;
+    let mut scanner = Scanner::start(Command::new("sh").args(["-c", command]).stdin(input))?;
     for (start, end) in chunks(waiting.bytes) {
         let bytes = read_unscanned(&place.office, &place.inbox, waiting, start..end).await?;
-        let Some(mut pipe) = input.take() else { break };
-        let written = blocking(move || pipe.write_all(&bytes).map(|()| pipe)).await?;
-        // A command that has seen enough closes its input.
-        input = written.ok();
+        let mut writing = Box::pin(blocking(move || pipe.write_all(&bytes).map(|()| pipe)));
+        tokio::select! {
+            written = &mut writing => pipe = written?.map_err(failed)?,
+            status = scanner.ended() => {
+                // With nobody left to read, the write comes back.
+                drop(left);
+                let _broken = writing.await?;
+                return Ok((status?, false));
+            }
+        }
     }
-    let whole = input.is_some();
-    drop(input);
-    Ok((scanner.end().await?, whole))
+    drop(pipe);
+    let status = scanner.ended().await?;
+    let unread = rustix::io::ioctl_fionread(&left).map_err(|e| failed(e.into()))?;
+    Ok((status, unread == 0))
 }
 
 /// The object in a private file, gone when the command has ended.
@@ -161,10 +169,10 @@ async fn by_file(
     let path: &Path = file.path();
     // The path is an argument, never part of what the shell reads.
     let script = command.replace("{}", "\"$1\"");
-    let scanner = Scanner::start(
+    let mut scanner = Scanner::start(
         Command::new("sh").args(["-c", &script, "sh"]).arg(path).stdin(Stdio::null()),
     )?;
-    Ok((scanner.end().await?, true))
+    Ok((scanner.ended().await?, true))
 }
 
 fn chunks(bytes: u64) -> impl Iterator<Item = (u64, u64)> {
@@ -183,30 +191,27 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A command that runs; ended with us.
-struct Scanner {
-    child: Option<Child>,
-    input: Option<ChildStdin>,
-}
+struct Scanner(Option<Child>);
 
 impl Scanner {
     fn start(command: &mut Command) -> Result<Scanner, CommandError> {
-        // What it prints is for people; standard output is ours.
-        // A group of its own, so that nothing of it is left when we end it.
+        // A group of its own, so that nothing of it is left when we end it. What it prints is for
+        // people; standard output is ours.
         let started = command.stdout(Stdio::null()).process_group(0).spawn();
-        let mut child = started
-            .map_err(|e| CommandError::failed("the scan command cannot be started").caused_by(e))?;
-        let input = child.stdin.take();
-        Ok(Scanner { child: Some(child), input })
+        started
+            .map(|child| Scanner(Some(child)))
+            .map_err(|e| CommandError::failed("the scan command cannot be started").caused_by(e))
     }
 
-    async fn end(mut self) -> Result<ExitStatus, CommandError> {
+    /// Waits for its end; may be dropped and called again.
+    async fn ended(&mut self) -> Result<ExitStatus, CommandError> {
         let failed = |e| CommandError::failed("the scan command cannot be waited for").caused_by(e);
         loop {
-            let Some(child) = &mut self.child else {
+            let Some(child) = &mut self.0 else {
                 return Err(CommandError::failed("the scan command is gone"));
             };
             if let Some(status) = child.try_wait().map_err(failed)? {
-                self.child = None;
+                self.0 = None;
                 return Ok(status);
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -216,7 +221,7 @@ impl Scanner {
 
 impl Drop for Scanner {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
+        if let Some(child) = &mut self.0 {
             let group = rustix::process::Pid::from_child(child);
             let _ended = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             let _reaped = child.wait();

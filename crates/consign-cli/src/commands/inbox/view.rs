@@ -79,7 +79,7 @@ pub(super) fn fetched(fetched: &Fetched) -> Value {
     let refused = fetched.refused.iter();
     let refused: Vec<Value> =
         refused.map(|it| json!({"key": it.key, "error": chain(&it.error)})).collect();
-    json!({"files": files, "refused": refused, "waiting": fetched.waiting})
+    json!({"files": files, "refused": refused, "waiting": fetched.waiting, "gone": fetched.gone})
 }
 
 pub(super) fn fetched_text(fetched: &Fetched) -> String {
@@ -95,6 +95,9 @@ pub(super) fn fetched_text(fetched: &Fetched) -> String {
         .collect();
     if fetched.waiting > 0 {
         lines.push(format!("{} not ready yet: consign inbox list says why.", fetched.waiting));
+    }
+    if fetched.gone > 0 {
+        lines.push(format!("{} recorded and not there: consign inbox list.", fetched.gone));
     }
     if lines.is_empty() && fetched.refused.is_empty() {
         lines.push("Nothing new.".to_owned());
