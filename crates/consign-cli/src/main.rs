@@ -74,6 +74,7 @@ async fn run(
         Command::Send(args) => commands::send::run(&args, settings, terminal).await,
         Command::Receive(args) => commands::receive::run(&args, settings, terminal).await,
         Command::Publish(args) => commands::publish::run(&args, settings, terminal).await,
+        Command::Inbox(command) => commands::inbox::run(&command, settings, terminal).await,
         Command::Rekey(args) => commands::rekey::run(&args, settings, terminal).await,
         Command::Rewrap(args) => commands::rewrap::run(&args, settings, terminal).await,
         Command::List(args) => commands::list::run(&args, settings, terminal).await,

@@ -33,6 +33,11 @@ impl Terminal {
         self.interactive && !self.quiet
     }
 
+    /// Whether results are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }

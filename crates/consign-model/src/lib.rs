@@ -11,6 +11,7 @@
 //! no clock and no randomness, and knows neither S3 nor cryptography; whether a signature is good
 //! is for others to find out.
 
+mod acknowledgement;
 mod check;
 mod date;
 mod delivery;
@@ -33,6 +34,9 @@ mod revision;
 mod route;
 mod template;
 
+pub use acknowledgement::{
+    ACKNOWLEDGEMENT_BYTES_MAX, ACKNOWLEDGEMENT_FORMAT, ACKNOWLEDGEMENT_NAMESPACE, Acknowledgement,
+};
 pub use date::{Date, Timestamp};
 pub use delivery::{
     ACKNOWLEDGEMENTS, DELIVERIES, DELIVERY_BYTES_MAX, DELIVERY_FORMAT, DELIVERY_NAMESPACE,

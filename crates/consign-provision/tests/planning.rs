@@ -77,7 +77,8 @@ fn check_never_wider(desired: &Desired, observed: &Observed, name: &str) {
 
 /// A closed lane lets its owner's administrators see that it is empty.
 fn is_listing_by_owner(cell: &consign_provision::prove::Cell) -> bool {
-    cell.operation == consign_provision::Operation::List
+    use consign_provision::Operation::{List, ListRecords};
+    matches!(cell.operation, List | ListRecords)
         && matches!(cell.subject, Subject::Administrator { .. } | Subject::Root { .. })
 }
 

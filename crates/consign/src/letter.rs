@@ -125,7 +125,8 @@ pub(crate) fn open(
     let manifest = Manifest::parse(&plain, &Limits::default()).map_err(|error| {
         Error::new(ErrorKind::Manifest, "the manifest is refused").because(error)
     })?;
-    check_signer_lived(party, &signer, &manifest)?;
+    let made = manifest.revision.as_ref().map_or(manifest.created, |revision| revision.made);
+    check_signer_lived(party, &signer, made.date(), "the manifest")?;
     check_address(office, lane, (id, revision), &manifest)?;
     check_seals(lane, &manifest)?;
     Ok(Opened { digest: Digest::of(&plain), manifest, signer })
@@ -157,16 +158,20 @@ pub(crate) fn signed_by(
     Ok(key.id.clone())
 }
 
-fn check_signer_lived(party: &Party, signer: &KeyId, manifest: &Manifest) -> Result<()> {
-    let made = manifest.revision.as_ref().map_or(manifest.created, |revision| revision.made);
-    let created = made.date();
+/// That a key had not expired on the day that what it signed names.
+pub(crate) fn check_signer_lived(
+    party: &Party,
+    signer: &KeyId,
+    created: Date,
+    what: &str,
+) -> Result<()> {
     let key = party.signers.iter().find(|key| key.id == *signer);
     match key.filter(|key| !key.is_live(created)).and_then(|key| key.not_after) {
         None => Ok(()),
         Some(last) => Err(Error::new(
             ErrorKind::Signature,
             format!(
-                "the manifest of {created} is signed by `{signer}` of `{}`, which expired on {last}",
+                "{what} of {created} is signed by `{signer}` of `{}`, which expired on {last}",
                 party.name
             ),
         )),

@@ -12,6 +12,8 @@
 //! nothing decrypted is on disk before it is authenticated, and nothing at all is written outside
 //! the destination and the state folder.
 //!
+//! [`inbox`] is for what a publisher delivers, object by object and not sealed.
+//!
 //! [`s3ec`] stands beside that: single objects for users of Amazon's S3 Encryption Client.
 //!
 //! What this crate is not: it reads no environment, no clock and no home folder, and knows no
@@ -22,6 +24,7 @@ mod chain;
 mod destination;
 mod error;
 mod fetch;
+pub mod inbox;
 mod key_source;
 mod lane_secret;
 mod layout;

@@ -2,6 +2,7 @@
 //! What it means is decided in `settings.rs`.
 
 mod files;
+mod inbox;
 mod judge;
 mod lanes;
 mod provision;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use files::*;
+pub(crate) use inbox::*;
 pub(crate) use judge::*;
 pub(crate) use lanes::*;
 pub(crate) use provision::*;
@@ -122,6 +124,9 @@ pub(crate) enum Command {
     Rekey(RekeyArgs),
     Publish(PublishArgs),
     Rewrap(RewrapArgs),
+    /// See, fetch, acknowledge and scan what a publisher has delivered
+    #[command(subcommand)]
+    Inbox(InboxCommand),
     Completions(CompletionsArgs),
     /// For the makers of packages
     #[command(subcommand, hide = true)]

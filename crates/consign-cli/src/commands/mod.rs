@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod handover;
+pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod interrupt;
 pub(crate) mod key_sources;

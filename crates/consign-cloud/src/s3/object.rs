@@ -7,7 +7,8 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, Delete, ObjectIdentifier, ServerSideEncryption as Sse,
+    ChecksumAlgorithm, ChecksumMode, Delete, ObjectIdentifier, ServerSideEncryption as Sse, Tag,
+    Tagging,
 };
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -241,6 +242,34 @@ impl S3 {
             .map_err(|error| call.failed(error))?;
         let tags = found.tag_set.into_iter().map(|tag| (tag.key, tag.value));
         Ok((tags.collect(), found.version_id))
+    }
+
+    /// Replaces all tags of an object, or of the version named; tried once.
+    ///
+    /// # Errors
+    /// With [`Error::is_ambiguous`] they may be replaced.
+    pub async fn put_object_tags(
+        &self,
+        object: &GetObject,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let call = Call::object("s3:PutObjectTagging", &object.bucket, &object.key);
+        let tags: Result<Vec<_>, _> =
+            tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let tagging = tags.and_then(|tags| Tagging::builder().set_tag_set(Some(tags)).build());
+        let tagging =
+            tagging.map_err(|e| call.clone().caused(ErrorKind::InvalidRequest, "no tags", e))?;
+        self.control
+            .put_object_tagging()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .set_version_id(object.version_id.clone())
+            .set_expected_bucket_owner(object.expected_bucket_owner.clone())
+            .tagging(tagging)
+            .send()
+            .await
+            .map_err(|error| call.failed(error))?;
+        Ok(())
     }
 
     /// Deletes an object, or with a version that version for good. Deleting what is not there

@@ -319,7 +319,7 @@ impl<'a> Lane<'a> {
         puts.expect = Expectation::Always;
         puts.rule = Rule::Writer;
         puts.world.identity = Identity::Given(self.writer.identity);
-        puts.resource = self.but_acknowledgements(self.lane.every_lane_object());
+        puts.resource = self.but_acknowledgements(&self.lane.every_lane_object());
         puts.context = context;
         let mut claims = self.each_reader(&gets);
         claims.extend(self.each_reader(&lists));
@@ -487,12 +487,12 @@ impl<'a> Lane<'a> {
 
     /// The same without what an inbox's consumers write there.
     fn delivered(&self) -> Set {
-        self.but_acknowledgements(self.lane.every_object())
+        self.but_acknowledgements(&self.lane.every_object())
     }
 
-    fn but_acknowledgements(&self, objects: String) -> Set {
+    fn but_acknowledgements(&self, objects: &str) -> Set {
         let acknowledgements = self.lane.stage.inbox().map(|_| self.lane.acknowledgements());
-        Set::of([objects.as_str()]).but(acknowledgements.as_deref())
+        Set::of([objects]).but(acknowledgements.as_deref())
     }
 
     fn parties(&self) -> impl Iterator<Item = &Party<'a>> {

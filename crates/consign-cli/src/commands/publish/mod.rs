@@ -5,7 +5,7 @@ mod http;
 mod lambda;
 mod log;
 mod station;
-mod time;
+pub(crate) mod time;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::CommandError;
 
 /// `90s`, `5m`, `24h`, `7d`.
-pub(super) fn duration(flag: &str, text: &str) -> Result<Duration, CommandError> {
+pub(crate) fn duration(flag: &str, text: &str) -> Result<Duration, CommandError> {
     let parsed = || {
         let unit = text.chars().last()?;
         let seconds: u64 = match unit {

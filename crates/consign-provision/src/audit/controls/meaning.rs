@@ -137,14 +137,22 @@ pub(super) fn x19(scope: &BucketScope<'_>) -> Option<Says> {
         }
         Fact::Unknown(why) => format!("whether GuardDuty scans was not looked at: {why}"),
     };
-    if scope.lane.is_none() {
+    let Some(lane) = scope.lane else {
         return Says::accepted(format!("{plans}; no exchange file declares a quarantine"));
-    }
-    let says = cells(scope, |cell| cell.operation == Operation::ChangeTags)?;
+    };
+    let of_tags = [Operation::ChangeTags, Operation::Release];
+    let says = cells(scope, |cell| of_tags.contains(&cell.operation))?;
     if says.verdict != crate::audit::Verdict::Pass {
         return Some(says);
     }
-    Says::accepted(format!("nobody can change tags; the lane declares no quarantine; {plans}"))
+    if let Some(scanner) = lane.scanner() {
+        return Says::pass(format!("only {} releases what arrives; {plans}", scanner.party));
+    }
+    let nobody = match lane.stage.inbox() {
+        Some(_) => "nobody can say that something was scanned",
+        None => "nobody can change tags",
+    };
+    Says::accepted(format!("{nobody}; the lane declares no quarantine; {plans}"))
 }
 
 pub(super) fn x20(scope: &BucketScope<'_>) -> Option<Says> {
