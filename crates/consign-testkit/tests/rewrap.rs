@@ -7,7 +7,7 @@ use consign::{
     ErrorKind, Keys, Office, ReceiveOptions, RewrapOptions, Rewrapped, SendOptions, Sent,
 };
 use consign_cloud::Cloud;
-use consign_cloud::s3::{GetObject, ListRequest, MultipartTarget};
+use consign_cloud::s3::{GetObject, ListRequest};
 use consign_model::{ConsignmentId, Exchange, PartyName};
 use consign_seal::age::Identity;
 use consign_seal::sshsig::SigningKey;
@@ -306,18 +306,6 @@ async fn stopped_at_any_request_it_shows_one_whole_version_and_goes_on() {
     let found = versions(&world, &cloud, &sent.id).await;
     assert!(found.len() == 5 && found.iter().all(|(_, latest)| *latest), "{found:?}");
     receives(&world, &reader, &sent.id, "tree").await;
-    abort_nobodys(&world, &cloud).await;
-}
-
-/// An upload that S3 has opened and whose answer never arrived is nobody's, and left to the lane's
-/// lifecycle.
-async fn abort_nobodys(world: &World, cloud: &Cloud) {
-    let page = cloud.s3().list_multipart_uploads(&bucket(world), "", None).await.unwrap();
-    for upload in page.entries {
-        let (bucket, key) = (bucket(world), upload.key);
-        let target = MultipartTarget { bucket, key, ..MultipartTarget::default() };
-        cloud.s3().abort_multipart(&target, &upload.upload_id).await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

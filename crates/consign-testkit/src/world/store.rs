@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use consign_cloud::s3::MultipartTarget;
 use consign_cloud::{Credentials, Settings};
 use consign_local::{Account, Bootstrap, PrincipalKind, Running, ServeOptions};
 use consign_model::Exchange;
@@ -86,7 +87,8 @@ impl Store {
         })
     }
 
-    /// Uploads that were neither completed nor aborted, in any lane's bucket.
+    /// Uploads that were neither completed nor aborted, in any lane's bucket. One without parts is no
+    /// finding: S3 had opened it, its answer never arrived, and so nobody can know of it.
     ///
     /// Called from `drop`, where nothing can be awaited: on a thread and a runtime of its own.
     pub(super) fn unfinished_uploads(&self, world: &World) -> Vec<String> {
@@ -103,9 +105,14 @@ impl Store {
                         cloud.s3().delete_bucket_policy(bucket).await?;
                     }
                     let page = cloud.s3().list_multipart_uploads(bucket, "", None).await?;
-                    findings.extend(page.entries.iter().map(|upload| {
-                        format!("an unfinished upload on lane {}: {}", lane.name, upload.key)
-                    }));
+                    for upload in page.entries {
+                        let (bucket, key) = (bucket.to_owned(), upload.key.clone());
+                        let target = MultipartTarget { bucket, key, ..MultipartTarget::default() };
+                        if !cloud.s3().list_parts(&target, &upload.upload_id).await?.is_empty() {
+                            let (lane, key) = (&lane.name, upload.key);
+                            findings.push(format!("an unfinished upload on lane {lane}: {key}"));
+                        }
+                    }
                 }
                 Ok(findings)
             })
