@@ -3,6 +3,8 @@
 //! [`Aside`] is what lies in the queue for dead letters, as JSON. The queue's own redrive policy puts
 //! messages there as they came, without a reason: [`Aside::read`] takes both.
 
+use std::collections::BTreeSet;
+
 use consign_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,11 @@ impl Aside {
             reasons: vec![Reason::of_message(Cause::GivenUp { receives })],
             body: Some(text.to_owned()),
         })
+    }
+
+    /// Whether one of its causes is among these; none asked for is all.
+    pub fn has_cause_of(&self, only: &BTreeSet<String>) -> bool {
+        only.is_empty() || self.reasons.iter().any(|reason| only.contains(reason.cause.word()))
     }
 
     /// As JSON.

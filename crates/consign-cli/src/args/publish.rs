@@ -16,7 +16,6 @@ use clap::{Args, Subcommand};
 /// are JSON lines on standard error.
 #[derive(Debug, Args)]
 #[command(
-    args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  consign publish --as acme --profile acme --metrics 127.0.0.1:9464\n  \
     consign publish --as acme --backfill\n  consign publish --as acme --poll 60s --endpoint https://s3.example\n  \
     consign publish dead --as acme\n  consign publish redrive --as acme --only permanent"
@@ -58,6 +57,21 @@ pub(crate) struct PublishServiceArgs {
     pub(crate) fetched_within: Option<String>,
 }
 
+impl PublishServiceArgs {
+    /// An option that says how to deliver, where something else is to be done.
+    pub(crate) fn out_of_place(&self) -> Option<&'static str> {
+        let given = [
+            ("--backfill", self.backfill),
+            ("--poll", self.poll.is_some()),
+            ("--lambda", self.lambda),
+            ("--metrics", self.metrics.is_some()),
+            ("--expect-every", self.expect_every.is_some()),
+            ("--fetched-within", self.fetched_within.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
+}
+
 /// What every publisher takes.
 #[derive(Debug, Default, Args)]
 pub(crate) struct PublishPostArgs {
@@ -66,7 +80,7 @@ pub(crate) struct PublishPostArgs {
     pub(crate) repositories: Vec<String>,
     /// ARN of the KMS key of an inbox, for each copy to name [default: the bucket's own]
     #[arg(long = "key", value_name = "INBOX=ARN")]
-    pub(crate) keys: Vec<String>,
+    pub(crate) keys_told: Vec<String>,
     /// Run this command by `sh -c` for each alarm, which comes as JSON on its standard input
     #[arg(long, value_name = "COMMAND")]
     pub(crate) alarm_exec: Option<String>,

@@ -10,7 +10,7 @@ use consign_cloud::sqs::{Message, QueueUrl};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Origin, Publisher, Queues, Stop};
+use super::{Origin, Outcome, Publisher, Queues, Stop};
 use crate::aside::Aside;
 use crate::machine::Received;
 use crate::record::Reason;
@@ -38,8 +38,10 @@ pub struct Redriven {
     pub tried: u64,
     /// Messages about which nothing is left to do; they are deleted.
     pub done: u64,
-    /// Messages that stay, because something in them still cannot be delivered, or `only` said so.
+    /// Messages that stay, because something in them still cannot be delivered.
     pub kept: u64,
+    /// Messages that have other causes than were asked for.
+    pub passed_over: u64,
     /// Deliveries made.
     pub delivered: u64,
     /// Why messages stay.
@@ -94,12 +96,22 @@ impl Publisher {
                 kept.push(message.receipt);
                 break;
             }
+            let aside = Aside::read(&message.body, message.receive_count);
+            if !aside.has_cause_of(only) {
+                redriven.passed_over += 1;
+                kept.push(message.receipt);
+                continue;
+            }
+            redriven.tried += 1;
             let lease_until_ms = asked_ms + u64::from(lease) * 1000;
-            if self.tried_again(queues, &message, lease_until_ms, only, stop, &mut redriven).await {
+            let outcome = self.tried_again(queues, &message, &aside, lease_until_ms, stop).await;
+            redriven.delivered += outcome.delivered;
+            if outcome.finished && outcome.reasons.is_empty() {
                 sqs.delete(&queues.dead, &message.receipt).await?;
                 redriven.done += 1;
             } else {
                 redriven.kept += 1;
+                redriven.reasons.extend(outcome.reasons);
                 kept.push(message.receipt);
             }
         }
@@ -109,31 +121,19 @@ impl Publisher {
         Ok(redriven)
     }
 
-    /// Whether nothing is left to do about it.
     async fn tried_again(
         &self,
         queues: &Queues,
         message: &Message,
+        aside: &Aside,
         lease_until_ms: u64,
-        only: &BTreeSet<String>,
         stop: &watch::Receiver<Stop>,
-        redriven: &mut Redriven,
-    ) -> bool {
-        let aside = Aside::read(&message.body, message.receive_count);
-        let wanted = |reason: &Reason| only.contains(reason.cause.word());
-        if !only.is_empty() && !aside.reasons.iter().any(wanted) {
-            return false;
-        }
-        redriven.tried += 1;
+    ) -> Outcome {
         let origin = Origin::Dead { queue: queues.dead.clone(), receipt: message.receipt.clone() };
         // It was counted while it lay in the first queue: now it has all its tries again.
         let received = Received { receive_count: 1, lease_until_ms, seed: (self.setup.dice)() };
         let told = aside.told(&self.setup.routing);
-        let outcome = self.handle(origin, received, told, stop.clone()).await;
-        redriven.delivered += outcome.delivered;
-        let done = outcome.finished && outcome.reasons.is_empty();
-        redriven.reasons.extend(outcome.reasons);
-        done
+        self.handle(origin, received, told, stop.clone()).await
     }
 
     /// Up to `max` messages, held for [`LOOK_SECONDS`].

@@ -29,6 +29,9 @@ pub(crate) async fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
+    if let (Some(_), Some(option)) = (&args.command, args.service.out_of_place()) {
+        return Err(CommandError::usage(format!("{option} is for `consign publish` by itself")));
+    }
     match &args.command {
         Some(PublishCommand::Dead(args)) => dead(args, settings, terminal).await,
         Some(PublishCommand::Redrive(args)) => redrive(args, settings, terminal).await,
@@ -196,8 +199,7 @@ async fn show_dead(
     for (name, publisher) in station.names.iter().zip(&station.publishers) {
         let queues = publisher.queues().await?;
         for letter in publisher.dead_letters(&queues.dead, max).await? {
-            let wanted = |reason: &consign_publisher::Reason| only.contains(reason.cause.word());
-            if !only.is_empty() && !letter.aside.reasons.iter().any(wanted) {
+            if !letter.aside.has_cause_of(only) {
                 continue;
             }
             for reason in &letter.aside.reasons {
@@ -235,8 +237,8 @@ async fn redrive(
         let done = publisher.redrive(&queues, &only, args.max, &stop).await?;
         kept += done.kept;
         text.push(format!(
-            "{name}: {} tried, {} done, {} deliveries, {} stay",
-            done.tried, done.done, done.delivered, done.kept
+            "{name}: {} tried, {} done, {} deliveries, {} stay, {} passed over",
+            done.tried, done.done, done.delivered, done.kept, done.passed_over
         ));
         view.push(serde_json::json!({"repository": name.as_str(), "redriven": done}));
     }

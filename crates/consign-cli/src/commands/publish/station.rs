@@ -44,7 +44,7 @@ impl Station {
         let log = Arc::new(Log::new(args.log_names, args.alarm_exec.clone(), counters.clone()));
         let signer: Arc<dyn Signer> = Arc::new(PartySigner(signer));
         let clock = steady_clock();
-        let kms_keys = kms_keys(&exchange, &args.keys)?;
+        let kms_keys = kms_keys(&exchange, &args.keys_told)?;
         let publishers = names.iter().map(|name| {
             let routing = Routing::new(exchange.clone(), name, kms_keys.clone());
             let routing = routing
