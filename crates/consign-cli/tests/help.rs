@@ -38,6 +38,9 @@ const COMMANDS: &[&[&str]] = &[
     &["seal"],
     &["open"],
     &["rekey"],
+    &["publish"],
+    &["publish", "dead"],
+    &["publish", "redrive"],
     &["keys", "lane-secret"],
     &["completions"],
 ];

@@ -10,6 +10,7 @@
 
 use crate::name::shown;
 use crate::path::is_invisible;
+use crate::{ACKNOWLEDGEMENTS, DELIVERIES};
 use crate::{Date, Error, ErrorKind, Exchange, Inbox, InboxName, RepositoryName, RouteName};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -125,6 +126,13 @@ impl Route {
         };
         let below = self.key.fill(&self.prefix, arrival).map_err(refused)?;
         check_key(&below).map_err(refused)?;
+        if is_reserved(&below) {
+            return Err(refused(
+                "its key there would lie among the records of deliveries or their \
+                 acknowledgements; give the route a `key` that begins otherwise, as in \
+                 \"from/{key}\"",
+            ));
+        }
         let key = format!("{}{below}", inbox.prefix);
         if key.len() > KEY_BYTES_MAX {
             return Err(refused("its key there would have more than 1024 bytes"));
@@ -149,6 +157,11 @@ impl Route {
             && (self.key.has(Variable::Key) || self.prefix == other.prefix);
         let other_value = |(name, value)| other.tags.get(name).is_some_and(|it| it != value);
         named_alike && self.tags.iter().any(other_value)
+    }
+
+    /// Whether every object would come to where records or acknowledgements lie.
+    pub(crate) fn leads_among_records(&self) -> bool {
+        is_reserved(&self.beginning())
     }
 
     /// What every key that the template makes begins with.
@@ -348,6 +361,12 @@ fn check_key(key: &str) -> Result<(), &'static str> {
         }
     }
     Ok(())
+}
+
+/// Whether a key, below the inbox's prefix, lies in a folder that no delivered object may lie in: what
+/// is there may be read by others, or unscanned.
+fn is_reserved(below: &str) -> bool {
+    below.starts_with(DELIVERIES) || below.starts_with(ACKNOWLEDGEMENTS)
 }
 
 impl fmt::Display for KeyTemplate {

@@ -121,6 +121,26 @@ fn hostile_keys_are_refused_and_not_repaired() {
     assert_eq!(delivered(&exchange, "a/...b/..c", &[]), ["one in/x/a/...b/..c"]);
 }
 
+/// Where records and acknowledgements lie, nothing is delivered: others read there.
+#[test]
+fn no_route_leads_among_records() {
+    let all = exchange("[route.all]\nfrom = \"reports\"\nto = [\"one\", \"two\"]\n");
+    for key in ["deliveries/x.json", "acknowledgements/x", "deliveries/a/b"] {
+        let said = delivered(&all, key, &[]);
+        assert!(said.len() == 2 && said.iter().all(|it| it.contains("records")), "{said:?}");
+    }
+    assert_eq!(
+        delivered(&all, "a/deliveries/x", &[]),
+        ["one in/a/deliveries/x", "two a/deliveries/x"]
+    );
+    for key in ["deliveries/{key}", "acknowledgements/{rest}", "deliveries/{date}/{key}"] {
+        let text =
+            format!("{EXCHANGE}[route.all]\nfrom = \"reports\"\nto = [\"one\"]\nkey = \"{key}\"\n");
+        let error = Exchange::parse(&text, "exchange.toml", day()).expect_err(key).to_string();
+        assert!(error.contains("begins otherwise"), "{error}");
+    }
+}
+
 /// Two routes that could meet are refused; these cannot.
 #[test]
 fn routes_that_cannot_meet_stand_side_by_side() {

@@ -64,10 +64,15 @@ pub struct Statement {
     effect: Effect,
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<Principals>,
+    #[serde(skip_serializing_if = "Strings::is_empty")]
     action: Strings,
+    #[serde(skip_serializing_if = "Strings::is_empty")]
+    not_action: Strings,
     // A trust policy names no resource: it is attached to it.
     #[serde(skip_serializing_if = "Strings::is_empty")]
     resource: Strings,
+    #[serde(skip_serializing_if = "Strings::is_empty")]
+    not_resource: Strings,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     condition: BTreeMap<String, BTreeMap<String, Strings>>,
 }
@@ -81,13 +86,22 @@ impl Statement {
         Statement::new(sid, Effect::Deny, actions)
     }
 
+    /// Takes everything but these actions, those included that AWS will think of.
+    pub(crate) fn deny_all_but<S: AsRef<str>>(sid: &str, actions: &[S]) -> Statement {
+        let none: [&str; 0] = [];
+        let not_action = Strings::of(actions);
+        Statement { not_action, ..Statement::new(sid, Effect::Deny, &none) }
+    }
+
     fn new<S: AsRef<str>>(sid: &str, effect: Effect, actions: &[S]) -> Statement {
         Statement {
             sid: sid.to_owned(),
             effect,
             principal: None,
             action: Strings::of(actions),
+            not_action: Strings(Vec::new()),
             resource: Strings(Vec::new()),
+            not_resource: Strings(Vec::new()),
             condition: BTreeMap::new(),
         }
     }
@@ -109,6 +123,17 @@ impl Statement {
 
     pub(crate) fn on<S: AsRef<str>>(mut self, resources: &[S]) -> Statement {
         self.resource = Strings::of(resources);
+        self
+    }
+
+    pub(crate) fn and_on(mut self, resources: &[String]) -> Statement {
+        self.resource.0.extend_from_slice(resources);
+        self
+    }
+
+    /// On everything but these, within what the document is attached to.
+    pub(crate) fn on_all_but<S: AsRef<str>>(mut self, resources: &[S]) -> Statement {
+        self.not_resource = Strings::of(resources);
         self
     }
 

@@ -74,6 +74,11 @@ pub enum Rule {
     KeyAdministrators,
     /// The inbox's scanner may; nobody else, whatever his identity policy says.
     Scanner,
+    /// The inbox's consumers may; nobody else, whatever his identity policy says.
+    Consumers,
+    /// Everybody on the inbox may, its publisher included; nobody else, whatever his identity policy
+    /// says.
+    Parties,
 }
 
 macro_rules! operations {
@@ -171,6 +176,18 @@ operations! {
     DeliverInParts = "deliver in parts",
     /// A get of what a scanner has found clean.
     GetReleased = "get what was released",
+    /// Says of an object in an inbox that it was found clean.
+    Release = "release",
+    /// Looks at the tags of an object in an inbox.
+    LookAtTags = "look at tags",
+    /// Lists the records of an inbox.
+    ListRecords = "list delivery records",
+    /// Gets a record, which nobody has scanned.
+    GetRecord = "get a delivery record",
+    /// Puts an acknowledgement, with `If-None-Match: *`, encrypted by S3.
+    Acknowledge = "acknowledge",
+    /// Gets an acknowledgement.
+    GetAcknowledgement = "get an acknowledgement",
     /// A message on the queue of a repository, as S3 sends it.
     SendToQueue = "send to the queue",
     /// Takes a message from it.
@@ -215,7 +232,9 @@ impl Operation {
             O::UseKeyElsewhere | O::CreateGrant => key(Rule::Nobody),
             O::ChangeBucketPolicy => Some(Rule::Administrators),
             O::ChangeKeyPolicy => key(Rule::Administrators),
-            O::Deliver | O::DeliverInParts | O::GetReleased => None,
+            // Of a repository or an inbox alone.
+            O::Deliver | O::DeliverInParts | O::GetReleased | O::Release | O::LookAtTags => None,
+            O::ListRecords | O::GetRecord | O::Acknowledge | O::GetAcknowledgement => None,
             O::SendToQueue | O::ReceiveFromQueue => None,
         }
     }
@@ -292,7 +311,12 @@ impl Operation {
             O::CreateGrant => vec![on.kms_directly("kms:CreateGrant")],
             O::ChangeBucketPolicy => vec![on.s3("s3:PutBucketPolicy", "")],
             O::ChangeKeyPolicy => vec![on.kms_directly("kms:PutKeyPolicy")],
-            O::Deliver | O::DeliverInParts | O::GetReleased => inbox::calls(self, &on),
+            O::Deliver | O::DeliverInParts | O::GetReleased | O::Release | O::LookAtTags => {
+                inbox::calls(self, &on)
+            }
+            O::ListRecords | O::GetRecord | O::Acknowledge | O::GetAcknowledgement => {
+                inbox::calls(self, &on)
+            }
             O::SendToQueue | O::ReceiveFromQueue => inbox::calls(self, &on),
         }
     }

@@ -20,6 +20,7 @@
 
 pub mod bucket;
 pub mod identity;
+mod inbox;
 pub mod key;
 pub mod queue;
 pub mod trust;

@@ -6,6 +6,8 @@
 //! first. Everything else about the two is what it is for any lane, so they are planned, proved,
 //! applied, exported and audited as lanes; what differs is said here, and asked here.
 
+mod inbox;
+
 use crate::desired::{Desired, DesiredLane, Holder};
 use crate::error::{Error, ErrorKind};
 use consign_model::{
@@ -183,16 +185,26 @@ impl DesiredLane {
             // Without kms:Decrypt it can put no parts, so it has no uploads to look after.
             Stage::Repository(stage) if stage.tagged => vec!["s3:PutObject", "s3:PutObjectTagging"],
             Stage::Repository(_) => vec!["s3:PutObject"],
-            Stage::Direct | Stage::Inbox(_) => {
+            Stage::Direct => {
                 vec!["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
             }
+            Stage::Inbox(_) => vec![
+                "s3:PutObject",
+                "s3:AbortMultipartUpload",
+                "s3:ListMultipartUploadParts",
+                "s3:PutObjectTagging",
+                "s3:GetObjectTagging",
+            ],
         }
     }
 
     /// What a reader may call on the lane's objects.
     pub fn reader_calls(&self) -> Vec<&'static str> {
         let mut calls = vec!["s3:GetObject", "s3:GetObjectVersion"];
-        if self.stage.repository().is_some_and(|stage| stage.tagged) {
+        // In a repository the routes may ask for tags; in an inbox they tell what nobody has scanned
+        // yet from what was found bad.
+        let tagged = self.stage.repository().is_some_and(|stage| stage.tagged);
+        if tagged || self.stage.inbox().is_some() {
             calls.extend(["s3:GetObjectTagging", "s3:GetObjectVersionTagging"]);
         }
         calls

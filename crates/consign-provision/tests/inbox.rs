@@ -8,12 +8,13 @@
 mod place;
 mod support;
 
-use consign_cloud::s3::{GetObject, ListRequest, PutObject};
+use consign_cloud::s3::{Encryption, GetObject, ListRequest, PutObject};
 use consign_cloud::{Cloud, Error, ErrorKind};
 use consign_model::AccountId;
 use consign_provision::desired::DesiredLane;
 use consign_provision::plan::Action;
 use consign_provision::prove::Documents;
+use consign_provision::stage::{SCAN_CLEAN, SCAN_TAG};
 use consign_provision::{
     Desired, Hands, Keys, Plan, apply, handover, observe, permissions, plan, plan_destroy, prove,
 };
@@ -324,6 +325,7 @@ impl Cells {
         cloud.s3().put_object(once(&key)).await.unwrap();
         let again = cloud.s3().put_object(once(&key)).await.expect_err("it is there already");
         assert_eq!(again.http_status(), Some(412), "{}", chain(&again));
+        self.left_in_folders(lane).await;
         let scanner = lane.scanner().map(|it| it.party.as_ref());
         for (who, cloud) in self.everybody() {
             let what = |what: &str| format!("{who}: {what} on {}", lane.title());
@@ -338,6 +340,86 @@ impl Cells {
             // Nothing was scanned: with a quarantine the scanner alone reads.
             let gets = scanner.map_or(lists, |scanner| scanner == who);
             self.reads(cloud, lane, &key, gets, lists, &what).await;
+            self.folders(cloud, lane, who, &what).await;
+        }
+        self.tags(lane).await;
+    }
+
+    /// Records are the publisher's to put and everybody's on the inbox to find; acknowledgements the
+    /// consumers' to put, once, under no key, and the publisher's to get.
+    async fn folders(
+        &self,
+        cloud: &Cloud,
+        lane: &DesiredLane,
+        who: &str,
+        what: &impl Fn(&str) -> String,
+    ) {
+        let bucket = lane.bucket.as_ref();
+        let publisher = lane.writer.party.as_ref() == who;
+        let reader = lane.readers.iter().any(|it| it.party.as_ref() == who);
+        let consumer = lane.consumers().any(|it| it.party.as_ref() == who);
+        for (folder, writes) in
+            [(lane.deliveries_prefix(), publisher), (lane.acknowledgements_prefix(), consumer)]
+        {
+            let of_consumers = folder == lane.acknowledgements_prefix();
+            let encryption = of_consumers.then_some(Encryption::SseS3);
+            let name = |what: &str| format!("{folder}{}-{what}.json", who.replace(' ', "-"));
+            let new = PutObject { encryption, if_none_match: true, ..put(bucket, &name("first")) };
+            judge(&what("put in a folder"), writes, cloud.s3().put_object(new).await);
+            let again = put(bucket, &name("first"));
+            judge(&what("overwrite in a folder"), false, cloud.s3().put_object(again).await);
+            if of_consumers {
+                let keyed = PutObject { if_none_match: true, ..put(bucket, &name("keyed")) };
+                judge(&what("put under the key"), false, cloud.s3().put_object(keyed).await);
+            }
+            let prefix = folder.clone();
+            let list = ListRequest { bucket: bucket.into(), prefix, ..ListRequest::default() };
+            let listed = cloud.s3().list_objects(&list).await;
+            judge(&what("list a folder"), publisher || reader, listed);
+            let key = format!("{folder}there.json");
+            let get = GetObject { bucket: bucket.to_owned(), key, ..GetObject::default() };
+            let got = cloud.s3().get_object_bytes(&get, 100).await;
+            judge(&what("get from a folder"), reader || (publisher && of_consumers), got);
+        }
+    }
+
+    /// A record and an acknowledgement, by those who may.
+    async fn left_in_folders(&self, lane: &DesiredLane) {
+        let consumer = lane.consumers().next().unwrap();
+        for (folder, who, encryption) in [
+            (lane.deliveries_prefix(), &lane.writer, None),
+            (lane.acknowledgements_prefix(), consumer, Some(Encryption::SseS3)),
+        ] {
+            let cloud = self.parties.iter().find(|(name, _)| *name == who.party.as_ref());
+            let key = format!("{folder}there.json");
+            let new =
+                PutObject { encryption, if_none_match: true, ..put(lane.bucket.as_ref(), &key) };
+            cloud.unwrap().1.s3().put_object(new).await.unwrap();
+        }
+    }
+
+    /// The publisher gives the source's tag alone, with what it puts; nobody but a scanner says clean.
+    async fn tags(&self, lane: &DesiredLane) {
+        let bucket = lane.bucket.as_ref();
+        let publisher = lane.writer.party.as_ref();
+        for (who, cloud) in self.everybody() {
+            for (at, (tags, publishes)) in [
+                (&[("consign-source", "d0")][..], true),
+                (&[("other", "d0")], false),
+                (&[(SCAN_TAG, SCAN_CLEAN)], false),
+                (&[("consign-source", "d0"), (SCAN_TAG, SCAN_CLEAN)], false),
+                (&[("consign-source", "d0"), ("guarddutymalwarescanstatus", SCAN_CLEAN)], false),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let key = format!("{}tagged-{at}-by-{}", lane.prefix, who.replace(' ', "-"));
+                let tags = tags.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+                let new =
+                    PutObject { tags: tags.collect(), if_none_match: true, ..put(bucket, &key) };
+                let what = format!("{who}: put with tags {at} on {}", lane.title());
+                judge(&what, publishes && who == publisher, cloud.s3().put_object(new).await);
+            }
         }
     }
 

@@ -179,11 +179,15 @@ fn every_action_and_condition_key_exists_and_fits() {
 
 fn check_statement(what: &str, statement: &Value, service: &str, data: &Value) {
     // A trust policy is about the role that it belongs to, and names no resource.
-    let resources = match &statement["Resource"] {
+    let either = |name: &str| match &statement[name] {
+        Value::Null => &statement[format!("Not{name}")],
+        named => named,
+    };
+    let resources = match either("Resource") {
         Value::Null => vec!["arn:aws:iam::111111111111:role/r".to_owned()],
         named => strings(named),
     };
-    for action in strings(&statement["Action"]) {
+    for action in strings(either("Action")) {
         let Some(pattern) = action.strip_prefix(&format!("{service}:")) else { continue };
         let actions = data["actions"].as_array().expect("actions");
         let matching: Vec<&Value> = match pattern.strip_suffix('*') {

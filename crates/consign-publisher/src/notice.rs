@@ -58,7 +58,7 @@ pub enum Notice<'a> {
 #[serde(tag = "alarm", rename_all = "kebab-case")]
 pub enum Alarm {
     /// Something is refused until somebody changes something.
-    Refused(Reason),
+    Refused(Box<Reason>),
     /// The queue cannot be read.
     NoQueue {
         /// Why.

@@ -249,18 +249,19 @@ fn a_place_that_is_taken_is_asked_whose_it_is() {
     let (_, effects, _) = run(handling.clone(), vec![(4, conflict)]);
     assert!(matches!(effects.as_slice(), [Effect::Alarm(_), Effect::PutAside(_)]), "{effects:?}");
     let denied = || Answer::Target(Err(Failure::Permanent(Permanent::Denied)));
-    let (handling, effects, _) = run(handling, vec![(4, denied())]);
-    assert!(matches!(effects.as_slice(), [Effect::Wait { .. }]), "{effects:?}");
-    let (_, effects, _) = run(
-        handling,
+    let again = || {
         vec![
+            (5, denied()),
             (5, Answer::Waited),
             (6, Answer::Source(Ok(there(5)))),
             (7, Answer::Record(Ok(false))),
             (8, Answer::Copied(Err(Failure::Taken))),
-            (9, denied()),
-        ],
-    );
+        ]
+    };
+    let (handling, _, _) = run(handling, again());
+    let (handling, effects, _) = run(handling, again());
+    assert_eq!(effects, [Effect::AskTarget(task().target)]);
+    let (_, effects, _) = run(handling, vec![(9, denied())]);
     assert!(matches!(effects.as_slice(), [Effect::Alarm(_), Effect::PutAside(_)]), "{effects:?}");
 }
 

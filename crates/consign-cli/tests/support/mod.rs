@@ -70,6 +70,16 @@ impl Deployment {
         &endpoint.unwrap().1
     }
 
+    /// The process that serves the cloud.
+    pub(crate) fn cloud_id(&self) -> u32 {
+        self.cloud.id()
+    }
+
+    /// A variable of the environment that the cloud has told.
+    pub(crate) fn variable(&self, name: &str) -> String {
+        self.environment.iter().find(|(known, _)| known == name).unwrap().1.clone()
+    }
+
     /// Writes a file into the folder.
     pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);

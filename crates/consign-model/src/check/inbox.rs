@@ -4,8 +4,8 @@ use super::{Check, WRITERS};
 use crate::name::shown;
 use crate::raw::{At, RawExchange, RawInbox, RawRepository, RawRoute, list, nearest};
 use crate::{
-    BucketName, Error, ErrorKind, Exchange, Inbox, InboxName, KeyTemplate, Party, PartyName,
-    Repository, RepositoryName, Route, RouteName,
+    ACKNOWLEDGEMENTS, BucketName, DELIVERIES, Error, ErrorKind, Exchange, Inbox, InboxName,
+    KeyTemplate, Party, PartyName, Repository, RepositoryName, Route, RouteName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -234,7 +234,7 @@ impl Check<'_> {
             None => KeyTemplate::unchanged(),
             Some(key) => self.parsed(key, KeyTemplate::parse).map_err(|e| e.inside(&what))?,
         };
-        Ok(Route {
+        let route = Route {
             from: from.name.clone(),
             to,
             prefix: self.affix(&what, "prefix", raw.prefix.as_ref())?,
@@ -242,7 +242,16 @@ impl Check<'_> {
             tags: self.tags(&what, raw)?,
             key,
             name,
-        })
+        };
+        if route.leads_among_records() {
+            let message = format!(
+                "{what} leads to `{DELIVERIES}` or `{ACKNOWLEDGEMENTS}`, where an inbox has the records \
+                 of its deliveries; give it a `key` that begins otherwise, as in \"from/{{key}}\""
+            );
+            let offset = raw.key.as_ref().map_or(raw.name.offset, |key| key.offset);
+            return Err(self.source.error(ErrorKind::Conflict, offset, message));
+        }
+        Ok(route)
     }
 
     /// A table that another names.

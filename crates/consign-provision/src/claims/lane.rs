@@ -143,20 +143,26 @@ impl<'a> Lane<'a> {
         let readers = || self.accounts(&self.lane.reader_arns());
         let writer = || self.accounts(&[&self.lane.writer.arn]);
         let objects = |claim: Stated<'a>| Stated { resource: self.objects(), ..claim };
+        let delivered = |claim: Stated<'a>| Stated { resource: self.delivered(), ..claim };
         let bucket = Set::of([self.lane.bucket_arn().as_str()]);
-        let lists = self.never("nobody but the readers lists", Rule::Readers, readers(), &LISTS);
+        // What an inbox's publisher may list and look at is claimed apart.
+        let lookers = || match self.lane.stage.inbox() {
+            Some(_) => self.accounts(&self.lane.party_arns()),
+            None => readers(),
+        };
+        let lists = self.never("nobody but the readers lists", Rule::Readers, lookers(), &LISTS);
         let mut looks =
-            self.never("nobody but the readers looks at objects", Rule::Readers, readers(), &[]);
+            self.never("nobody but the readers looks at objects", Rule::Readers, lookers(), &[]);
         looks.actions = Set::of(LOOKS).but(GETS);
         let gets = self.never("nobody but the readers gets", Rule::Readers, readers(), &GETS);
         let puts =
             self.never("nobody but the writer puts", Rule::Writer, writer(), &["s3:PutObject"]);
         vec![
-            self.or_key_refuses(objects(gets), "kms:Decrypt"),
-            self.or_key_refuses(objects(puts), "kms:GenerateDataKey"),
+            self.or_key_refuses(delivered(gets), "kms:Decrypt"),
+            self.or_key_refuses(delivered(puts), "kms:GenerateDataKey"),
             objects(looks),
             Stated { resource: bucket, ..lists },
-            objects(self.never(
+            delivered(self.never(
                 "nobody but the writer writes in other ways",
                 Rule::Writer,
                 writer(),
@@ -165,7 +171,7 @@ impl<'a> Lane<'a> {
             objects(self.never(
                 "nobody changes tags or keys of objects",
                 Rule::Nobody,
-                self.accounts(&self.tagger()),
+                self.accounts(&self.taggers()),
                 &CHANGES,
             )),
             self.never(
@@ -287,10 +293,9 @@ impl<'a> Lane<'a> {
             (TLS_VERSION, numbers(Some("1.2"), Some("1.3"))),
             (AUTH, is("REST-HEADER")),
         ];
-        let objects = Set::of([self.lane.every_lane_object().as_str()]);
         let mut gets = self.readers_claim("the readers get");
         gets.actions = Set::of(["s3:GetObject", "s3:GetObjectVersion"]);
-        gets.resource = objects.clone();
+        gets.resource = Set::of([self.lane.every_lane_object().as_str()]);
         gets.context = context.clone();
         gets.context.extend(self.released());
         let mut lists = self.readers_claim("the readers list");
@@ -309,11 +314,12 @@ impl<'a> Lane<'a> {
             AtRest::SseC => (SSE_CUSTOMER, is("AES256")),
             _ => (SSE_CUSTOMER, Domain::Absent),
         });
+        context.extend(self.unjudged());
         let mut puts = self.puts("the writer puts");
         puts.expect = Expectation::Always;
         puts.rule = Rule::Writer;
         puts.world.identity = Identity::Given(self.writer.identity);
-        puts.resource = objects;
+        puts.resource = self.but_acknowledgements(self.lane.every_lane_object());
         puts.context = context;
         let mut claims = self.each_reader(&gets);
         claims.extend(self.each_reader(&lists));
@@ -435,7 +441,7 @@ impl<'a> Lane<'a> {
 
     fn puts(&self, claim: &'static str) -> Stated<'a> {
         let puts = self.never(claim, Rule::Nobody, self.writer.callers(), &["s3:PutObject"]);
-        Stated { resource: self.objects(), ..puts }
+        Stated { resource: self.delivered(), ..puts }
     }
 
     fn readers_claim(&self, claim: &'static str) -> Stated<'a> {
@@ -479,6 +485,16 @@ impl<'a> Lane<'a> {
         Set::of([self.lane.every_object().as_str()])
     }
 
+    /// The same without what an inbox's consumers write there.
+    fn delivered(&self) -> Set {
+        self.but_acknowledgements(self.lane.every_object())
+    }
+
+    fn but_acknowledgements(&self, objects: String) -> Set {
+        let acknowledgements = self.lane.stage.inbox().map(|_| self.lane.acknowledgements());
+        Set::of([objects.as_str()]).but(acknowledgements.as_deref())
+    }
+
     fn parties(&self) -> impl Iterator<Item = &Party<'a>> {
         std::iter::once(&self.writer).chain(&self.readers)
     }
@@ -500,7 +516,7 @@ impl<'a> Lane<'a> {
             calls.extend(self.lane.reader_calls());
             calls.push("s3:ListBucket");
         }
-        calls.extend(self.scanner_calls_of(party));
+        calls.extend(self.inbox_calls_of(party));
         calls
     }
 

@@ -148,6 +148,16 @@ fn named(
                 let readers = lane.reader_arns().join(", ");
                 format!("only {readers} reads on lane {}: sign as it", lane.name)
             }),
+            "DenyContentToPublisher" => bucket.lane.map(|lane| {
+                format!("{} fills inbox {} and reads none of it", lane.writer.arn, lane.name)
+            }),
+            "DenyUnreleased" => bucket.lane.map(|lane| {
+                let scanner = lane.scanner().map(|it| it.party.to_string()).unwrap_or_default();
+                format!(
+                    "wait until {scanner} has scanned it: consign inbox list --inbox {}",
+                    lane.name
+                )
+            }),
             "DenyDataToEverybody" | "NobodyUsesTheKey" => Some("consign apply".to_owned()),
             _ => None,
         };

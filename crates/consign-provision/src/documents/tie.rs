@@ -511,8 +511,11 @@ fn prefix(bucket: &str, files: &[File]) -> String {
     let start = format!("arn:aws:s3:::{bucket}/");
     let prefixes = data.flat_map(|it| it.resources()).filter_map(|arn| arn.strip_prefix(&start));
     let prefixes = prefixes.map(|rest| rest.strip_suffix('*').unwrap_or(rest));
-    let prefix = only(prefixes.filter(|it| !it.contains(['*', '?', '$'])));
-    prefix.unwrap_or_default().to_owned()
+    let prefixes: BTreeSet<&str> = prefixes.filter(|it| !it.contains(['*', '?', '$'])).collect();
+    // Some may be allowed more narrowly, as in a folder of it.
+    let widest =
+        prefixes.first().filter(|widest| prefixes.iter().all(|it| it.starts_with(**widest)));
+    widest.copied().unwrap_or_default().to_owned()
 }
 
 fn lane(

@@ -18,7 +18,7 @@ pub(crate) fn declared_by(rule: Rule, lane: &DesiredLane) -> &'static str {
             "owner"
         }
         // Not of an ordinary lane.
-        Rule::KeyAdministrators | Rule::Scanner => "",
+        Rule::KeyAdministrators | Rule::Scanner | Rule::Consumers | Rule::Parties => "",
     }
 }
 
@@ -35,7 +35,9 @@ pub(crate) fn rule_words(rule: Rule, lane: &DesiredLane) -> String {
         Rule::AdministratorsNeverParties
         | Rule::Administrators
         | Rule::KeyAdministrators
-        | Rule::Scanner => {
+        | Rule::Scanner
+        | Rule::Consumers
+        | Rule::Parties => {
             format!("{at} owner = \"{}\": its administrators alone", lane.owner_party)
         }
         Rule::WriterAndAdministrators => format!(
@@ -55,6 +57,7 @@ fn of_stage(rule: Rule, lane: &DesiredLane) -> Option<&'static str> {
         // Who delivers is said where the routes begin.
         (Stage::Inbox(_), Rule::Writer) => "",
         (Stage::Inbox(_), Rule::Readers) => "consumers",
+        (_, Rule::Consumers | Rule::Parties) => "consumers",
         (_, Rule::Scanner) => "quarantine",
         (_, Rule::KeyAdministrators) => "key",
         (
@@ -82,6 +85,10 @@ fn words_of_stage(rule: Rule, lane: &DesiredLane) -> Option<String> {
             format!("{at} is filled by `{writer}`, the publisher of what routes lead here")
         }
         (Stage::Inbox(_), Rule::Readers) => format!("{at} consumers = [{}]", readers.join(", ")),
+        (_, Rule::Consumers) => format!("{at} consumers = [{}]", readers.join(", ")),
+        (_, Rule::Parties) => {
+            format!("{at} consumers = [{}], and `{writer}`, who fills it", readers.join(", "))
+        }
         (_, Rule::Scanner) => format!("{at} quarantine = \"{scanner}\""),
         (_, Rule::KeyAdministrators) => {
             format!("{at} key = \"{}\": its administrators alone", lane.key_owner_party)

@@ -1,9 +1,9 @@
 //! The bucket policy of a lane.
 
-use super::Grants;
+use super::{Grants, inbox};
 use crate::desired::{DesiredLane, KeyArn};
 use crate::document::{Document, Statement};
-use crate::stage::{SCAN_CLEAN, SCAN_TAG};
+use crate::stage::Stage;
 use consign_model::AtRest;
 
 /// A presigned URL older than this is refused, whatever its own expiry says: a URL is a bearer
@@ -131,23 +131,32 @@ fn integrity(lane: &DesiredLane) -> Vec<Statement> {
 
 /// Who is kept out, whatever their own account's policies say.
 fn exclusivity(lane: &DesiredLane) -> Vec<Statement> {
-    let objects = [lane.every_object()];
     let reads = [DATA_READS, LISTS].concat();
+    let is_inbox = lane.stage.inbox().is_some();
+    // Of an inbox the publisher learns a little; how little is said apart.
+    let readers = if is_inbox { lane.party_arns() } else { lane.reader_arns() };
+    let writes = Statement::deny("DenyWritesByOthers", WRITES).everybody();
     let mut statements = vec![
         Statement::deny("DenyReadsByOthers", &reads)
             .everybody()
             .on(&[lane.bucket_arn(), lane.every_object()])
-            .when("ArnNotEquals", "aws:PrincipalArn", &lane.reader_arns()),
-        Statement::deny("DenyWritesByOthers", WRITES).everybody().on(&objects).when(
-            "ArnNotEquals",
-            "aws:PrincipalArn",
-            &[&lane.writer.arn],
-        ),
-        tag_changes(lane),
+            .when("ArnNotEquals", "aws:PrincipalArn", &readers),
+        of_the_writer(lane, writes).when("ArnNotEquals", "aws:PrincipalArn", &[&lane.writer.arn]),
         deletes_by_parties(lane),
     ];
-    statements.extend(unreleased(lane));
+    match &lane.stage {
+        Stage::Inbox(_) => statements.extend(inbox::exclusivity(lane)),
+        Stage::Direct | Stage::Repository(_) => statements.push(tag_changes(lane)),
+    }
     statements
+}
+
+/// On all that the lane's writer writes: in an inbox, not on what others acknowledge.
+fn of_the_writer(lane: &DesiredLane, statement: Statement) -> Statement {
+    match &lane.stage {
+        Stage::Inbox(_) => statement.on_all_but(&[lane.acknowledgements()]),
+        Stage::Direct | Stage::Repository(_) => statement.on(&[lane.every_object()]),
+    }
 }
 
 fn tag_changes(lane: &DesiredLane) -> Statement {
@@ -157,23 +166,6 @@ fn tag_changes(lane: &DesiredLane) -> Statement {
         Some(tagger) => nobody.when("ArnNotEquals", "aws:PrincipalArn", &[&tagger.arn]),
         None => nobody,
     }
-}
-
-/// Until the scanner has said that an object is clean, nobody else reads it; an object without the
-/// tag has not been looked at, and the negated operator is true of it. S3 knows an object's tags in
-/// these two calls alone, so the third way to its bytes is closed altogether.
-fn unreleased(lane: &DesiredLane) -> Vec<Statement> {
-    let Some(scanner) = lane.scanner() else { return Vec::new() };
-    let tag = format!("s3:ExistingObjectTag/{SCAN_TAG}");
-    let deny = |sid: &str, calls: &[&str]| {
-        Statement::deny(sid, calls).everybody().on(&[lane.every_object()])
-    };
-    vec![
-        deny("DenyUnreleased", &["s3:GetObject", "s3:GetObjectVersion"])
-            .when("StringNotEquals", &tag, &[SCAN_CLEAN])
-            .when("ArnNotEquals", "aws:PrincipalArn", &[&scanner.arn]),
-        deny("DenyTorrents", &["s3:GetObjectTorrent"]),
-    ]
 }
 
 fn deletes_by_parties(lane: &DesiredLane) -> Statement {
@@ -202,16 +194,14 @@ fn allows(lane: &DesiredLane) -> Vec<Statement> {
             lists.when("StringLike", "s3:prefix", &[prefix_pattern])
         },
     ];
-    statements.extend(lane.scanner().map(|scanner| {
-        Statement::allow("ScannerTags", SCANNER_CALLS)
-            .principals(&[&scanner.arn])
-            .on(&[lane.every_lane_object()])
-    }));
+    if lane.stage.inbox().is_some() {
+        statements.extend(inbox::allows(lane));
+    }
     statements
 }
 
 fn put_denied(lane: &DesiredLane, sid: &str) -> Statement {
-    Statement::deny(sid, &["s3:PutObject"]).everybody().on(&[lane.every_object()])
+    of_the_writer(lane, Statement::deny(sid, &["s3:PutObject"]).everybody())
 }
 
 /// What a scanner may call beyond reading.
@@ -229,9 +219,10 @@ const DATA_READS: &[&str] = &[
     "s3:ListObjectVersionAnnotations",
 ];
 
-const LISTS: &[&str] = &["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"];
+pub(super) const LISTS: &[&str] =
+    &["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"];
 
-const WRITES: &[&str] = &[
+pub(super) const WRITES: &[&str] = &[
     "s3:PutObject",
     "s3:PutObjectAcl",
     "s3:PutObjectVersionAcl",
@@ -242,7 +233,7 @@ const WRITES: &[&str] = &[
     "s3:ReplicateDelete",
 ];
 
-const TAG_CHANGES: &[&str] = &[
+pub(super) const TAG_CHANGES: &[&str] = &[
     "s3:PutObjectTagging",
     "s3:PutObjectVersionTagging",
     "s3:DeleteObjectTagging",

@@ -27,13 +27,24 @@ pub fn policy(arn: &str, writes: &[LaneKey<'_>], reads: &[LaneKey<'_>]) -> Optio
         statements.extend(keys(&format!("{stage}WriteKeySinglePuts"), &single, writer_calls));
     }
     for (stage, lanes) in by_stage(reads) {
-        let buckets: Vec<String> = lanes.iter().map(|(lane, _)| lane.bucket_arn()).collect();
-        statements.extend(objects(&format!("{stage}Read"), &lanes, DesiredLane::reader_calls));
+        let mut buckets: Vec<String> = lanes.iter().map(|(lane, _)| lane.bucket_arn()).collect();
+        let mut gets = objects(&format!("{stage}Read"), &lanes, DesiredLane::reader_calls);
+        // Whoever reads a repository fills inboxes. What it may know of those goes into the same
+        // statements, for the sake of the limit; under which prefixes it lists, and that it gets one
+        // version alone, the buckets' policies say.
+        if lanes.iter().any(|(lane, _)| lane.stage.repository().is_some()) {
+            let inboxes = || writes.iter().filter(|(lane, _)| lane.stage.inbox().is_some());
+            buckets.extend(inboxes().map(|(lane, _)| lane.bucket_arn()));
+            let folders: Vec<String> = inboxes().map(|(lane, _)| lane.acknowledgements()).collect();
+            gets = gets.into_iter().map(|statement| statement.and_on(&folders)).collect();
+        }
+        statements.extend(gets);
         let lists = Statement::allow(&format!("{stage}List"), &["s3:ListBucket"]);
         statements.push(lists.on(&buckets));
         statements.extend(keys(&format!("{stage}ReadKey"), &lanes, |_| &["kms:Decrypt"]));
     }
     statements.extend(scans(arn, reads));
+    statements.extend(acknowledges(arn, reads));
     statements.extend(queues(reads));
     (!statements.is_empty()).then(|| Document::new(statements))
 }
@@ -71,6 +82,14 @@ fn scans(arn: &str, reads: &[LaneKey<'_>]) -> Option<Statement> {
     (!arns.is_empty()).then(|| Statement::allow("Scan", SCANNER_CALLS).on(&arns))
 }
 
+fn acknowledges(arn: &str, reads: &[LaneKey<'_>]) -> Option<Statement> {
+    let inboxes = reads.iter().filter(|(lane, _)| lane.stage.inbox().is_some());
+    let consumed = inboxes.filter(|(lane, _)| lane.consumer_arns().contains(&arn));
+    let folders: Vec<String> = consumed.map(|(lane, _)| lane.acknowledgements()).collect();
+    (!folders.is_empty())
+        .then(|| Statement::allow("InboxAcknowledge", &["s3:PutObject"]).on(&folders))
+}
+
 /// The publisher takes what is announced, and says of what it sets aside why.
 fn queues(reads: &[LaneKey<'_>]) -> Vec<Statement> {
     let queues: Vec<_> = reads
@@ -102,10 +121,15 @@ fn keys(
     let arns: Vec<&str> = with_key().map(|(_, key)| key.as_str()).collect();
     let contexts: Vec<String> =
         with_key().flat_map(|(lane, _)| [lane.bucket_arn(), lane.every_object()]).collect();
-    Some(
-        Statement::allow(sid, calls(first))
-            .on(&arns)
-            .when("StringEquals", "kms:ViaService", &[first.s3_service()])
-            .when("StringLike", "kms:EncryptionContext:aws:s3:arn", &contexts),
-    )
+    let uses = Statement::allow(sid, calls(first)).on(&arns).when(
+        "StringLike",
+        "kms:EncryptionContext:aws:s3:arn",
+        &contexts,
+    );
+    // A publisher has much to say within 2,048 characters. That its keys are used through S3 alone is
+    // said by their own policies, and proved of them whatever identity policies say.
+    Some(match first.stage {
+        Stage::Direct => uses.when("StringEquals", "kms:ViaService", &[first.s3_service()]),
+        Stage::Repository(_) | Stage::Inbox(_) => uses,
+    })
 }

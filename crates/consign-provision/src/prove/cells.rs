@@ -59,7 +59,14 @@ impl Cell {
     pub fn is_administration(&self, lane: &DesiredLane) -> bool {
         !matches!(
             self.operation.rule(lane),
-            Some(Rule::Writer | Rule::Readers | Rule::Nobody | Rule::Scanner) | None
+            Some(
+                Rule::Writer
+                    | Rule::Readers
+                    | Rule::Nobody
+                    | Rule::Scanner
+                    | Rule::Consumers
+                    | Rule::Parties
+            ) | None
         )
     }
 }
@@ -338,6 +345,8 @@ fn declared(rule: Rule, lane: &DesiredLane, subject: &Subject) -> (Access, bool)
     };
     let allowed = match rule {
         Rule::Scanner => scans,
+        Rule::Consumers => lane.consumers().any(is_on),
+        Rule::Parties => writes || reads,
         Rule::KeyAdministrators => manages_key,
         Rule::Writer => writes,
         Rule::Readers => reads,
@@ -346,7 +355,8 @@ fn declared(rule: Rule, lane: &DesiredLane, subject: &Subject) -> (Access, bool)
         Rule::WriterAndAdministrators => writes || administers,
     };
     let declared_only = match rule {
-        Rule::Writer | Rule::Readers | Rule::Nobody | Rule::Scanner => allowed,
+        Rule::Writer | Rule::Readers | Rule::Nobody => allowed,
+        Rule::Scanner | Rule::Consumers | Rule::Parties => allowed,
         Rule::AdministratorsNeverParties => is_party && !writes && !reads,
         // A party in the owner's account whose identity policy allows everything *is* an
         // administrator; the claim is about what consign gives it.

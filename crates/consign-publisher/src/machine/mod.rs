@@ -38,6 +38,9 @@ use crate::wait::Jitter;
 /// The longest a message rests before its next try.
 const REST_SECONDS_MAX: u32 = 900;
 
+/// An owner does not empty a place each time between two requests.
+const DOUBTS_MAX: u32 = 2;
+
 /// A message being handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handling {
@@ -53,6 +56,8 @@ pub struct Handling {
     phase: Phase,
     /// Requests of this task, or of the end of the message, that failed.
     failures: u32,
+    /// How often S3 has said of this task's place that something is there, and then denied it.
+    doubts: u32,
     /// A wait is under way; what the phase asks for is asked after it.
     waiting: bool,
 }
@@ -76,6 +81,7 @@ impl Handling {
             reasons: Vec::new(),
             phase: Phase::Deleting,
             failures: 0,
+            doubts: 0,
             waiting: false,
         };
         let mut effects = Vec::new();
@@ -190,7 +196,7 @@ impl Handling {
         }
         for task in seen.tasks.into_iter().rev() {
             let found = Found::of(&task.source, seen.content.clone());
-            self.jobs.push_front(Job::Deliver(task, found));
+            self.jobs.push_front(Job::Deliver(task, found.map(Box::new)));
         }
         self.next_job(effects);
     }
@@ -241,9 +247,10 @@ impl Handling {
                 self.empty_place(&found, effects);
             }
             Err(Failure::Absent) => self.empty_place(&found, effects),
-            // It may have been taken away a moment after S3 said that it is there. Told a second
-            // time, it is the answer.
-            Err(failure) if failure == denied && self.failures == 0 => {
+            // It may have been taken away a moment after S3 said that it is there. Told again and
+            // again, it is the answer.
+            Err(failure) if failure == denied && self.doubts < DOUBTS_MAX => {
+                self.doubts += 1;
                 self.failed(Failure::Passing, Phase::LookingAtSource, effects);
             }
             Err(failure) => self.failed(failure, Phase::AskingTarget(found, why), effects),
@@ -279,7 +286,7 @@ impl Handling {
     ) {
         match result {
             Ok((version_id, checksum)) => {
-                self.arrived(&found, version_id, checksum, effects);
+                self.arrived(&found, version_id, checksum.as_deref(), effects);
             }
             // The place is taken: by whom?
             Err(Failure::Taken) => self.enter(Phase::AskingTarget(found, Why::Taken), effects),
@@ -374,12 +381,12 @@ impl Handling {
         &mut self,
         found: &Found,
         version_id: Option<String>,
-        checksum: Option<String>,
+        checksum: Option<&str>,
         effects: &mut Vec<Effect>,
     ) {
         let Some(Job::Deliver(task, _)) = self.jobs.front() else { return };
-        let sent = found.content.as_ref().and_then(|content| content.checksum_crc64nvme.as_ref());
-        if matches!((&checksum, sent), (Some(a), Some(b)) if a != b) {
+        let sent = found.content.as_ref().and_then(|it| it.checksum_crc64nvme.as_deref());
+        if matches!((checksum, sent), (Some(a), Some(b)) if a != b) {
             return self.give_up(Cause::Different, effects);
         }
         let delivery = Delivery {
@@ -516,11 +523,12 @@ impl Handling {
 
     fn next_job(&mut self, effects: &mut Vec<Effect>) {
         self.failures = 0;
+        self.doubts = 0;
         let phase = match (self.jobs.front_mut(), self.reasons.is_empty()) {
             (Some(Job::Look(_)), _) => Phase::Looking,
             // What was seen a moment ago need not be looked at again.
             (Some(Job::Deliver(_, found)), _) => match found.take() {
-                Some(found) => Phase::LookingForRecord(found),
+                Some(found) => Phase::LookingForRecord(*found),
                 None => Phase::LookingAtSource,
             },
             (None, false) => Phase::PuttingAside,

@@ -8,7 +8,7 @@ pub(super) enum Job {
     /// An object of which is not known yet where it goes.
     Look(Source),
     /// One of its places; with the object, if it was just looked at.
-    Deliver(Task, Option<Found>),
+    Deliver(Task, Option<Box<Found>>),
 }
 
 impl Job {

@@ -30,6 +30,9 @@ use crate::notice::{Alarm, Notice, Observer};
 use crate::record::{Reason, Source};
 use crate::routing::{Routing, Told};
 
+/// For giving a message back when the publisher ends.
+const GIVE_BACK: Duration = Duration::from_secs(3);
+
 /// Signs records with the publisher's own key.
 pub trait Signer: Send + Sync {
     /// An armored SSHSIG signature of these bytes in this namespace.
@@ -173,7 +176,9 @@ impl Publisher {
                 biased;
                 () = abandoned(&mut stop) => {
                     let last = handling.clone().give_back().effects;
-                    self.begin(last, &handling, &origin, &mut running, &mut outcome).await;
+                    let told = self.begin(last, &handling, &origin, &mut running, &mut outcome);
+                    // A service that does not answer must not keep us: its lease ends by itself.
+                    let _in_time = tokio::time::timeout(GIVE_BACK, told).await;
                     return outcome;
                 }
                 // A task that ended otherwise than by an answer leaves the message to its lease.
@@ -199,7 +204,7 @@ impl Publisher {
             effects.into_iter().partition(|effect| matches!(effect, Effect::Alarm(_)));
         for effect in alarms {
             if let Effect::Alarm(reason) = effect {
-                self.setup.observer.alarm(&Alarm::Refused(reason)).await;
+                self.setup.observer.alarm(&Alarm::Refused(Box::new(reason))).await;
             }
         }
         for effect in rest {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chance::Random;
 pub(crate) use chance::{Chance, Kind};
 use consign_publisher::{
-    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Reason, Received, Seen, Source,
-    SourceId, Step, Target, Task, There,
+    Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Reason, Received, Source,
+    SourceId, Step, Target, Task,
 };
 use stores::{Inbox, Recorded, Repository};
 
@@ -373,7 +373,11 @@ impl World {
                 let _ = self.hide(work, seconds);
                 return;
             }
-            Effect::Look(source) => self.tried(failure, |world| world.look(&source), Answer::Seen),
+            Effect::Look(source) => self.tried(
+                failure,
+                |world| world.repository.look(&source, &world.tasks),
+                Answer::Seen,
+            ),
             Effect::HeadSource(source) => {
                 self.tried(failure, |world| world.repository.head(&source), Answer::Source)
             }
@@ -479,17 +483,6 @@ impl World {
         let made = self.inbox.create(&of, place, checksum)?;
         *self.creations.entry((of, place.to_owned())).or_default() += 1;
         Ok(made)
-    }
-
-    /// What the routes say does not depend on whether the object is there.
-    fn look(&self, source: &Source) -> Result<Seen, Failure> {
-        let content: Option<There> = match self.repository.head(source) {
-            Ok(there) => Some(there),
-            Err(Failure::Absent) => None,
-            Err(failure) => return Err(failure),
-        };
-        let tasks = self.tasks.iter().filter(|task| task.source == *source).cloned().collect();
-        Ok(Seen { content, tasks, refused: Vec::new() })
     }
 
     fn vanish(&mut self) {

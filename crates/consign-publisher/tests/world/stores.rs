@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consign_model::DeliveryId;
-use consign_publisher::{Delivery, Failure, Permanent, Placed, Source, SourceId, There};
+use consign_publisher::{
+    Delivery, Failure, Permanent, Placed, Seen, Source, SourceId, Task, There,
+};
 
 #[derive(Default)]
 pub(crate) struct Repository {
@@ -53,6 +55,17 @@ impl Repository {
             return Err(Failure::Permanent(Permanent::Denied));
         }
         self.objects.get(&of).cloned().ok_or(Failure::Absent)
+    }
+
+    /// What the routes say does not depend on whether the object is there.
+    pub(crate) fn look(&self, source: &Source, tasks: &[Task]) -> Result<Seen, Failure> {
+        let content = match self.head(source) {
+            Ok(there) => Some(there),
+            Err(Failure::Absent) => None,
+            Err(failure) => return Err(failure),
+        };
+        let tasks = tasks.iter().filter(|task| task.source == *source).cloned().collect();
+        Ok(Seen { content, tasks, refused: Vec::new() })
     }
 
     /// As a copy reads it: this ETag, or nothing.

@@ -18,7 +18,7 @@ use super::counters::{Counters, word};
 use crate::office;
 
 /// A command that calls a person must not keep the publisher.
-const ALARM_PATIENCE: Duration = Duration::from_secs(30);
+const ALARM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes to standard error, and counts.
 pub(super) struct Log {

@@ -1,8 +1,10 @@
 //! What is claimed of a repository and of an inbox beyond what is claimed of every lane: that the
-//! generator gets nothing back, that parties are given nothing outside the exchange, who sends and who
-//! takes on the queue, and that nothing is read before it was released.
+//! generator gets nothing back, that parties are given nothing outside the exchange, and who sends and
+//! who takes on the queue. What only an inbox has is claimed in [`delivered`].
 
-use super::{AGE, Domain, GETS, KEY_USES, LISTS, LOOKS, Lane, Party, TLS, anything_but, is};
+mod delivered;
+
+use super::{Domain, GETS, KEY_USES, LISTS, LOOKS, Lane, Party, TLS, anything_but, is};
 use crate::claims::Stated;
 use crate::desired::KeyArn;
 use crate::matrix::Rule;
@@ -12,6 +14,7 @@ use crate::stage::{DesiredQueue, SCAN_CLEAN, Stage};
 use consign_iam::prove::{Callers, Expectation, Identity, Set, World};
 use consign_iam::{Policy, Principal};
 use consign_model::AccountId;
+use delivered::EXISTING_TAG;
 
 const S3: &str = "s3.amazonaws.com";
 /// Set by a service that calls in its own name; nobody else can.
@@ -42,7 +45,9 @@ impl<'a> Lane<'a> {
             Stage::Inbox(_) => {
                 let mut claims = self.other_accounts();
                 claims.extend(self.nothing_outside());
-                claims.extend(self.no_way_back());
+                claims.extend(self.publisher());
+                claims.extend(self.acknowledging());
+                claims.extend(self.verdicts());
                 claims.extend(self.quarantine());
                 claims.extend(self.tags());
                 claims
@@ -50,8 +55,11 @@ impl<'a> Lane<'a> {
         }
     }
 
-    pub(super) fn tagger(&self) -> Vec<&'a str> {
-        self.lane.tagger().map(|holder| holder.arn.as_str()).into_iter().collect()
+    /// Whoever may give tags, whichever.
+    pub(super) fn taggers(&self) -> Vec<&'a str> {
+        let publisher = self.lane.stage.inbox().map(|_| &self.lane.writer);
+        let taggers = self.lane.tagger().into_iter().chain(publisher);
+        taggers.map(|holder| holder.arn.as_str()).collect()
     }
 
     /// The circumstances in which consumers get.
@@ -59,9 +67,28 @@ impl<'a> Lane<'a> {
         self.lane.scanner().map(|_| (EXISTING_TAG, is(SCAN_CLEAN)))
     }
 
-    pub(super) fn scanner_calls_of(&self, party: &Party<'_>) -> Vec<&'static str> {
-        let scans = self.lane.scanner().is_some_and(|it| it.party == party.holder.party);
-        if scans { SCANNER_CALLS.to_vec() } else { Vec::new() }
+    /// What is put into an inbox carries no verdict.
+    pub(super) fn unjudged(&self) -> Option<(&'static str, Domain)> {
+        self.lane.stage.inbox().map(|_| (delivered::VERDICT, Domain::Absent))
+    }
+
+    /// What the parties of an inbox may call beyond what those of every lane may; on what, is claimed
+    /// in [`publisher`](Lane::publisher) and [`acknowledging`](Lane::acknowledging).
+    pub(super) fn inbox_calls_of(&self, party: &Party<'_>) -> Vec<&'static str> {
+        let mut calls = Vec::new();
+        if self.lane.scanner().is_some_and(|it| it.party == party.holder.party) {
+            calls.extend(SCANNER_CALLS);
+        }
+        if self.lane.stage.inbox().is_none() {
+            return calls;
+        }
+        if self.is_writer(party) {
+            calls.extend(["s3:ListBucket", "s3:GetObject"]);
+        }
+        if self.lane.consumers().any(|it| it.party == party.holder.party) {
+            calls.push("s3:PutObject");
+        }
+        calls
     }
 
     /// Whatever its account allows it, the generator gets nothing back of what it has put.
@@ -75,19 +102,6 @@ impl<'a> Lane<'a> {
             self.on_key("the generator cannot decrypt", Rule::Writer, callers(), &decrypts),
             Stated { resource: self.objects(), ..back },
             self.never("the generator lists nothing", Rule::Readers, callers(), &LISTS),
-        ]
-    }
-
-    /// Whatever its account allows it, the publisher reads nothing of what it has delivered, although
-    /// delivering in parts takes `kms:Decrypt`.
-    fn no_way_back(&self) -> Vec<Stated<'a>> {
-        let reads = [&GETS[..], &LOOKS[..]].concat();
-        let rule = Rule::Readers;
-        let callers = || self.writer.callers();
-        let back = self.never("the publisher reads nothing back", rule, callers(), &reads);
-        vec![
-            Stated { resource: self.objects(), ..back },
-            self.never("the publisher lists no inbox", rule, callers(), &LISTS),
         ]
     }
 
@@ -241,44 +255,6 @@ impl<'a> Lane<'a> {
         claims
     }
 
-    /// What has not been found clean is the scanner's alone, and the tag that says so is nobody
-    /// else's to give: not with the upload either, which would take `s3:PutObjectTagging`.
-    fn quarantine(&self) -> Vec<Stated<'a>> {
-        let Some(scanner) = self.lane.scanner() else { return Vec::new() };
-        let others = || {
-            let mut callers = self.accounts(&[&scanner.arn]);
-            callers.extend(self.outside());
-            callers
-        };
-        let words = "nobody but the scanner reads what was not released";
-        let mut unreleased = self.never(words, Rule::Scanner, others(), &GETS);
-        unreleased.resource = self.objects();
-        unreleased.context = vec![(EXISTING_TAG, Domain::Perhaps(anything_but(&[SCAN_CLEAN])))];
-        let tags = [
-            "s3:PutObjectTagging",
-            "s3:PutObjectVersionTagging",
-            "s3:DeleteObjectTagging",
-            "s3:DeleteObjectVersionTagging",
-            "s3:ReplicateTags",
-        ];
-        let mut forged =
-            self.never("nobody but the scanner releases", Rule::Scanner, others(), &tags);
-        forged.resource = self.objects();
-        let mut claims = vec![unreleased, forged];
-        for party in self.parties().filter(|it| it.holder.party == scanner.party) {
-            let words = "the scanner says what it found";
-            let calls = ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"];
-            let mut says = self.never(words, Rule::Scanner, party.callers(), &calls);
-            says.expect = Expectation::Always;
-            says.world.identity = Identity::Given(party.identity);
-            says.resource = Set::of([self.lane.every_lane_object().as_str()]);
-            says.context = vec![(TLS, is("true")), (super::TLS_VERSION, is("1.3"))];
-            says.context.extend([(super::AUTH, is("REST-HEADER")), (AGE, Domain::Absent)]);
-            claims.push(says);
-        }
-        claims
-    }
-
     /// Whoever may tag may still not move an object under another key.
     fn tags(&self) -> Option<Stated<'a>> {
         let tagger = self.lane.tagger()?;
@@ -318,8 +294,6 @@ struct OnQueue<'a> {
     arn: String,
     policies: &'a [Policy],
 }
-
-const EXISTING_TAG: &str = "s3:ExistingObjectTag/GuardDutyMalwareScanStatus";
 
 fn services_but_s3() -> Callers {
     Callers::Services { except: vec![S3.to_owned()] }
