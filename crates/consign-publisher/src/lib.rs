@@ -30,7 +30,7 @@ mod wait;
 pub use aside::Aside;
 pub use failure::{Failure, Permanent};
 pub use machine::{Answer, Effect, Handling, Limits, Received, Step};
-pub use notice::{Alarm, Notice, Observer};
+pub use notice::{Alarm, COMPARE, Notice, Observer, RECEIVE};
 pub use publisher::{
     Comparison, DeadLetter, Expectations, Outcome, Publisher, Queues, Redriven, Refused, Setup,
     Signer, Stop,

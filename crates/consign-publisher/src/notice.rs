@@ -9,6 +9,11 @@ use consign_model::InboxName;
 use crate::failure::Failure;
 use crate::record::{Delivery, Reason, Source};
 
+/// [`Notice::Failed::doing`] of the request for messages.
+pub const RECEIVE: &str = "receive messages";
+/// The same of the listings of a comparison.
+pub const COMPARE: &str = "compare";
+
 /// Something happened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -59,8 +64,8 @@ pub enum Notice<'a> {
 pub enum Alarm {
     /// Something is refused until somebody changes something.
     Refused(Box<Reason>),
-    /// The queue cannot be read.
-    NoQueue {
+    /// The queue, or where it is listed the repository, cannot be read.
+    NoSource {
         /// Why.
         why: String,
     },

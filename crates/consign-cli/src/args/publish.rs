@@ -88,7 +88,7 @@ pub(crate) struct PublishPostArgs {
     #[arg(long)]
     pub(crate) log_names: bool,
     /// Messages or objects in hand at once
-    #[arg(long, value_name = "COUNT", default_value_t = 128)]
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub(crate) in_flight: usize,
     /// Seconds for which a message is held, and held again while it is worked on
     #[arg(long, value_name = "SECONDS", default_value_t = 120, hide = true)]

@@ -90,12 +90,13 @@ impl Publisher {
                 empty += 1;
                 continue;
             };
-            empty = 0;
-            // All of them were seen once.
+            // One that stays comes again when its lease is over; there may be others behind it.
             if !seen.insert(message.id.clone()) {
                 kept.push(message.receipt);
-                break;
+                empty += 1;
+                continue;
             }
+            empty = 0;
             let aside = Aside::read(&message.body, message.receive_count);
             if !aside.has_cause_of(only) {
                 redriven.passed_over += 1;

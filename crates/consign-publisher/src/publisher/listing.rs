@@ -7,6 +7,7 @@
 //! each: memory is bounded whatever lies there.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use consign_cloud::Error;
 use consign_cloud::ErrorKind;
@@ -16,8 +17,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Outcome, Publisher, Stop};
-use crate::notice::Notice;
+use super::{Outcome, Publisher, Stop, draining};
+use crate::failure::Failure;
+use crate::notice::{Alarm, COMPARE, Notice};
 use crate::record::{Reason, Source, SourceId};
 
 /// Records held at once: 16 bytes each.
@@ -115,6 +117,37 @@ impl Publisher {
         }
         self.notice(&Notice::Compared(&comparison));
         Ok(comparison)
+    }
+
+    /// Compares again and again, with `interval` between, until it is asked to stop.
+    pub async fn poll(
+        &self,
+        interval: Duration,
+        records_max: Option<usize>,
+        mut stop: watch::Receiver<Stop>,
+    ) {
+        let mut refused = Refused::default();
+        let mut told = false;
+        while *stop.borrow() == Stop::Not {
+            let max = records_max.unwrap_or(RECORDS_MAX);
+            match self.compare_holding(max, &mut refused, &stop).await {
+                Ok(_) => told = false,
+                Err(error) => {
+                    let failure = Failure::of(&error);
+                    self.notice(&Notice::Failed { doing: COMPARE, failure, error: &error });
+                    let lasting = matches!(failure, Failure::Permanent(_) | Failure::Absent);
+                    if lasting && !told {
+                        told = true;
+                        let alarm = Alarm::NoSource { why: error.to_string() };
+                        self.setup.observer.alarm(&alarm).await;
+                    }
+                }
+            }
+            tokio::select! {
+                () = draining(&mut stop) => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
     }
 
     /// The records of an inbox from a digest on, at most so many.

@@ -11,7 +11,7 @@ use super::{Origin, Outcome, Publisher, Stop, draining};
 use crate::event;
 use crate::failure::Failure;
 use crate::machine::Received;
-use crate::notice::{Alarm, Notice};
+use crate::notice::{Alarm, Notice, RECEIVE};
 
 /// SQS's longest wait, and its largest batch.
 const WAIT_SECONDS: u32 = 20;
@@ -123,9 +123,9 @@ impl Publisher {
             }
             Err(error) => {
                 let failure = Failure::of(&error);
-                self.notice(&Notice::Failed { doing: "receive messages", failure, error: &error });
+                self.notice(&Notice::Failed { doing: RECEIVE, failure, error: &error });
                 if tells && matches!(failure, Failure::Permanent(_) | Failure::Absent) {
-                    let alarm = Alarm::NoQueue { why: error.to_string() };
+                    let alarm = Alarm::NoSource { why: error.to_string() };
                     self.setup.observer.alarm(&alarm).await;
                 }
                 None

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use consign_publisher::{Alarm, Failure, Notice};
+use consign_publisher::{Alarm, COMPARE, Failure, Notice, RECEIVE};
 
 use crate::office;
 
@@ -68,12 +68,13 @@ impl Counters {
                 }
             }
             Notice::Failed { doing, failure, .. } => {
-                if *doing == "receive messages" {
+                if [RECEIVE, COMPARE].contains(doing) {
                     self.source_fails.store(true, Ordering::Relaxed);
                 }
                 self.failures.add(format!("request=\"{doing}\",failure=\"{}\"", word(*failure)));
             }
             Notice::Released { .. } => add(&self.released, 1),
+            Notice::Compared(_) => self.source_fails.store(false, Ordering::Relaxed),
             Notice::Begun => drop(self.in_flight.fetch_add(1, Ordering::Relaxed)),
             Notice::Ended => drop(self.in_flight.fetch_sub(1, Ordering::Relaxed)),
             _ => {}
@@ -83,16 +84,11 @@ impl Counters {
     pub(super) fn alarm(&self, alarm: &Alarm) {
         let kind = match alarm {
             Alarm::Refused(reason) => reason.cause.word(),
-            Alarm::NoQueue { .. } => "no-queue",
+            Alarm::NoSource { .. } => "no-source",
             Alarm::NothingDelivered { .. } => "nothing-delivered",
             Alarm::NotFetched { .. } => "not-fetched",
         };
         self.alarms.add(format!("alarm=\"{kind}\""));
-    }
-
-    /// A listing of the repository ended.
-    pub(super) fn compared(&self, whole: bool) {
-        self.source_fails.store(!whole, Ordering::Relaxed);
     }
 
     pub(super) fn drains(&self) {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consign_publisher::Stop;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -13,7 +12,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::counters::Counters;
@@ -30,16 +28,11 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, CommandEr
     })
 }
 
-/// Answers until everything was given back or finished.
-pub(super) async fn serve(
-    listener: TcpListener,
-    counters: Arc<Counters>,
-    mut stop: watch::Receiver<Stop>,
-) {
+/// Answers until it is dropped: also while the publisher ends.
+pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop != Stop::Not) => return,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => {
                 let Ok((stream, _)) = accepted else { continue };

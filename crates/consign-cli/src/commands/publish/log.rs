@@ -132,7 +132,7 @@ impl Observer for Log {
             self.counters.alarm(alarm);
             let about = match (alarm, self.names) {
                 (Alarm::Refused(reason), _) => self.reason(reason),
-                (Alarm::NoQueue { .. }, false) => json!({"alarm": "no-queue"}),
+                (Alarm::NoSource { .. }, false) => json!({"alarm": "no-source"}),
                 (alarm, _) => json!(alarm),
             };
             say("alarm", "alarm", about);

@@ -57,14 +57,13 @@ async fn deliver(
         delivery_every: optional("--expect-every", args.expect_every.as_deref())?,
         fetched_within: optional("--fetched-within", args.fetched_within.as_deref())?,
     };
-    let mut tasks = JoinSet::new();
+    let mut answering = JoinSet::new();
     if let Some(address) = args.metrics {
         let listener = http::listen(address).await?;
-        let counters = station.counters.clone();
         station.log.started(&listener);
-        let stop = stop.clone();
-        tasks.spawn(async move { http::serve(listener, counters, stop).await });
+        answering.spawn(http::serve(listener, station.counters.clone()));
     }
+    let mut tasks = JoinSet::new();
     for publisher in &station.publishers {
         let (publisher, watching) = (publisher.clone(), publisher.clone());
         let watched = stop.clone();
@@ -73,10 +72,7 @@ async fn deliver(
         match poll {
             Some(interval) => {
                 let records_max = args.post.records_max;
-                let counters = station.counters.clone();
-                tasks.spawn(async move {
-                    poll_until_stopped(&publisher, interval, records_max, &counters, stop).await;
-                });
+                tasks.spawn(async move { publisher.poll(interval, records_max, stop).await });
             }
             None => {
                 let queues = publisher.queues().await?;
@@ -109,24 +105,6 @@ fn stop_when_asked(patience: Duration, station: &Station) -> watch::Receiver<Sto
         std::future::pending::<()>().await;
     });
     stopped
-}
-
-async fn poll_until_stopped(
-    publisher: &Publisher,
-    interval: Duration,
-    records_max: Option<usize>,
-    counters: &counters::Counters,
-    mut stop: watch::Receiver<Stop>,
-) {
-    let mut refused = Refused::default();
-    while *stop.borrow() == Stop::Not {
-        let compared = compare(publisher, records_max, &mut refused, &stop).await;
-        counters.compared(compared.is_ok());
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop != Stop::Not) => return,
-            () = tokio::time::sleep(interval) => {}
-        }
-    }
 }
 
 async fn compare(
