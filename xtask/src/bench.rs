@@ -7,6 +7,8 @@
 
 mod jobs;
 mod measure;
+mod post;
+mod publish;
 mod report;
 mod seals;
 mod stage;
@@ -21,7 +23,7 @@ use stage::Stage;
 pub(crate) const HELP: &str = "\
 Measure consign beside other tools.
 
-Usage: cargo xtask bench [seals] [--quick] [--runs N] [--only WORD] [--no-write] [--no-build]
+Usage: cargo xtask bench [seals | publish] [--quick] [--runs N] [--only WORD] [--no-write] [--no-build]
 
 Sends and receives 1 GiB and 10,000 files of 10 KiB with consign, s5cmd (no encryption), age piped
 through s5cmd, and rclone crypt, all against an in-memory S3 on loopback, with files on tmpfs where
@@ -30,6 +32,10 @@ runs, and writes them to docs/benchmarks.md. Do nothing else on the machine mean
 
 With `seals`: seals and opens one file with consign, age, rage, gpg and sq, as far as they are
 installed, and writes gigabytes per second of processor time and peak memory.
+
+With `publish`: delivers 2,000 objects of 10 KiB (500 with --quick) from a repository into an inbox of the
+local cloud with consign, a boto3 loop and rclone, and writes objects per second, processor time, also of
+the cloud, and peak memory.
 
 Options:
   --quick      Three runs of each instead of seven
@@ -44,6 +50,8 @@ Example:
 
 struct Options {
     seals: bool,
+    publish: bool,
+    quick: bool,
     runs: usize,
     only: Option<String>,
     write: bool,
@@ -73,6 +81,10 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
     if options.seals {
         return seals::command(options.runs, options.write);
     }
+    if options.publish {
+        let objects = if options.quick { 500 } else { 2000 };
+        return publish::command(objects, options.runs, options.write);
+    }
     let stage = Stage::set_up()?;
     let wanted = |job: &Job| options.only.as_deref().is_none_or(|word| job.title.contains(word));
     let mut tables = Vec::new();
@@ -91,12 +103,21 @@ pub(crate) fn command(arguments: &[String]) -> Outcome {
 }
 
 fn options(arguments: &[String]) -> Outcome<Options> {
-    let mut options = Options { seals: false, runs: 7, only: None, write: true, build: true };
+    let mut options = Options {
+        seals: false,
+        publish: false,
+        quick: false,
+        runs: 7,
+        only: None,
+        write: true,
+        build: true,
+    };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "seals" => options.seals = true,
-            "--quick" => options.runs = 3,
+            "publish" => options.publish = true,
+            "--quick" => (options.quick, options.runs) = (true, 3),
             "--runs" => {
                 let runs = words.next().and_then(|runs| runs.parse().ok()).filter(|runs| *runs > 0);
                 options.runs = runs.ok_or_else(|| Failure::new("--runs takes a number"))?;

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use consign_cloud::sqs::QueueUrl;
 use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
 use support::both;
 
@@ -23,18 +22,6 @@ fn as_it_is(text: String) -> String {
 }
 
 impl Post {
-    fn queue(&self, name: &str) -> QueueUrl {
-        let cloud = self.cloud("admin-111111111111");
-        self.block_on(cloud.sqs().queue_url(name)).unwrap()
-    }
-
-    fn waiting(&self, name: &str) -> u64 {
-        let cloud = self.cloud("admin-111111111111");
-        let attributes = self.block_on(cloud.sqs().attributes(&self.queue(name))).unwrap();
-        let number = |name: &str| attributes[name].parse::<u64>().unwrap();
-        number("ApproximateNumberOfMessages") + number("ApproximateNumberOfMessagesNotVisible")
-    }
-
     /// Sends what S3 would never send, as nobody can while the queue has its policy.
     fn forge(&self, bodies: &[String]) {
         let cloud = self.cloud("admin-111111111111");

@@ -59,7 +59,8 @@ pub(super) fn measure(mut command: Command) -> Outcome<Sample> {
     })
 }
 
-fn children_cpu() -> Outcome<f64> {
+/// Seconds of processor time of all children that were waited for.
+pub(super) fn children_cpu() -> Outcome<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).during("getrusage")?;
     let seconds = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
     Ok(seconds(usage.user_time()) + seconds(usage.system_time()))

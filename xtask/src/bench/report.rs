@@ -19,6 +19,10 @@ pub(super) const SEALS: Markers = [
     "<!-- seals: written by `cargo xtask bench seals`; do not edit below -->",
     "<!-- seals: end -->",
 ];
+pub(super) const PUBLISH: Markers = [
+    "<!-- publish: written by `cargo xtask bench publish`; do not edit below -->",
+    "<!-- publish: end -->",
+];
 
 /// One job as a Markdown table; the first row is consign, the last columns are relative to it.
 pub(super) fn table(title: &str, rows: &[Row]) -> String {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use consign_cloud::s3::{GetObject, ListRequest, PutObject};
+use consign_cloud::sqs::QueueUrl;
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_model::{DeliveryId, DeliveryRecord, SOURCE_TAG};
 pub(crate) use rustix::process::Signal;
@@ -112,13 +113,18 @@ impl Post {
 
     /// A publisher; its log goes to a file.
     pub(crate) fn publisher(&self, arguments: &[&str]) -> Running {
+        self.publisher_with(&[], arguments)
+    }
+
+    /// With some variables of its own.
+    pub(crate) fn publisher_with(&self, of: &[(&str, &str)], arguments: &[&str]) -> Running {
         let number = self.logs.replace(self.logs.get() + 1);
         let log = self.deployment.path(&format!("publisher-{number}.log"));
         let fixed = ["publish", "--as", "acme", "--profile", "acme", "--log-names"];
         let arguments: Vec<&str> = fixed.into_iter().chain(arguments.iter().copied()).collect();
         let mut command = self.deployment.consign(&arguments);
-        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
-        Running { child: command.spawn().unwrap(), log }
+        command.envs(of.iter().copied());
+        Running::start(command, log)
     }
 
     /// `consign publish` with these arguments, to its end; its standard output.
@@ -221,6 +227,19 @@ impl Post {
         assert_eq!(once, wanted);
     }
 
+    pub(crate) fn queue(&self, name: &str) -> QueueUrl {
+        let cloud = self.cloud("admin-111111111111");
+        self.block_on(cloud.sqs().queue_url(name)).unwrap()
+    }
+
+    /// How many messages are in a queue, taken by somebody or not.
+    pub(crate) fn waiting(&self, name: &str) -> u64 {
+        let cloud = self.cloud("admin-111111111111");
+        let attributes = self.block_on(cloud.sqs().attributes(&self.queue(name))).unwrap();
+        let number = |name: &str| attributes[name].parse::<u64>().unwrap();
+        number("ApproximateNumberOfMessages") + number("ApproximateNumberOfMessagesNotVisible")
+    }
+
     pub(crate) fn read(&self, cloud: &Cloud, key: &str) -> Vec<u8> {
         let object = at(key);
         let read = cloud.s3().get_object_bytes(&object, 64 << 20);
@@ -257,6 +276,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its log goes to this file.
+    pub(crate) fn start(mut command: Command, log: PathBuf) -> Running {
+        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        Running { child: command.spawn().unwrap(), log }
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

@@ -15,7 +15,7 @@ use consign_cloud::s3::{GetObject, ListRequest};
 use consign_model::{DELIVERIES, Date, DeliveryId, Inbox, InboxName};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{Outcome, Publisher, Stop, draining};
 use crate::failure::Failure;
@@ -53,6 +53,14 @@ struct Listed {
     source: Source,
     etag: Option<String>,
     day: Date,
+}
+
+impl Listed {
+    /// Without one if it is gone since it was listed.
+    fn of_version(mut self, version: Option<Option<String>>) -> Listed {
+        self.source.version_id = version.flatten();
+        self
+    }
 }
 
 /// A range of digests, and those in it that have a record.
@@ -263,7 +271,7 @@ impl<'a> Listing<'a> {
             etag: entry.etag.map(|etag| etag.trim_matches('"').to_owned()),
             day: day(entry.modified_ms),
         });
-        Ok(listed.collect())
+        self.publisher.with_versions(listed.collect()).await
     }
 }
 
@@ -303,7 +311,7 @@ impl Pass<'_> {
         ended
     }
 
-    async fn take(&mut self, mut listed: Listed) -> Result<(), Error> {
+    async fn take(&mut self, listed: Listed) -> Result<(), Error> {
         let publisher = self.publisher;
         let routing = &publisher.setup.routing;
         self.comparison.objects += u64::from(self.counts);
@@ -311,13 +319,6 @@ impl Pass<'_> {
             true => publisher.tags_of(&listed.source).await?,
             false => BTreeMap::new(),
         };
-        // Where it goes depends on its version in a route with {version} alone, but the name of its
-        // record always does.
-        if listed.source.version_id.is_none()
-            && let Some(version) = publisher.version_of(&listed.source).await?
-        {
-            listed.source.version_id = version;
-        }
         let (tasks, unroutable) = routing.tasks(&listed.source, listed.day, &tags);
         if self.counts && tasks.is_empty() && unroutable.is_empty() {
             self.comparison.unrouted += 1;
@@ -384,6 +385,28 @@ impl Publisher {
         }
     }
 
+    /// A page of objects, in any order, with the version of each: where it goes depends on that in a
+    /// route with `{version}` alone, but the name of its record always does. As many are looked at at once
+    /// as are handled at once: one after the other, a million would take hours.
+    async fn with_versions(&self, page: Vec<Listed>) -> Result<Vec<Listed>, Error> {
+        let mut with = Vec::with_capacity(page.len());
+        let mut asked = JoinSet::new();
+        for listed in page {
+            if asked.len() >= self.setup.in_flight_max.max(1) {
+                with.extend(looked_at(asked.join_next().await)?);
+            }
+            let publisher = self.clone();
+            asked.spawn(async move {
+                let version = publisher.version_of(&listed.source).await;
+                version.map(|version| listed.of_version(version))
+            });
+        }
+        while !asked.is_empty() {
+            with.extend(looked_at(asked.join_next().await)?);
+        }
+        Ok(with)
+    }
+
     /// None when it is gone since it was listed.
     async fn version_of(&self, source: &Source) -> Result<Option<Option<String>>, Error> {
         match self.setup.cloud.s3().head_object(&named(source)).await {
@@ -406,6 +429,17 @@ impl Recorded {
 fn half(id: &DeliveryId) -> u128 {
     let bytes = id.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
     u128::from_be_bytes(bytes)
+}
+
+/// The end of a task that looked at an object; a task ends otherwise by a panic alone, which goes on.
+fn looked_at(
+    ended: Option<Result<Result<Listed, Error>, JoinError>>,
+) -> Result<Option<Listed>, Error> {
+    match ended {
+        None => Ok(None),
+        Some(Ok(looked_at)) => looked_at.map(Some),
+        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 fn half_of_source(of: &SourceId) -> u128 {
