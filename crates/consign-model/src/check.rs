@@ -64,7 +64,8 @@ const AT_REST: [(&str, AtRest); 4] = [
 ];
 const SEALS: [(&str, Seal); 4] =
     [("age", Seal::Age), ("openpgp", Seal::Openpgp), ("s3ec", Seal::S3ec), ("none", Seal::None)];
-const KEYRINGS: [(&str, Keyring); 2] = [("aes", Keyring::Aes), ("rsa", Keyring::Rsa)];
+const KEYRINGS: [(&str, Keyring); 3] =
+    [("aes", Keyring::Aes), ("rsa", Keyring::Rsa), ("kms", Keyring::Kms)];
 const WRITERS: [(&str, Writer); 2] =
     [("multipart", Writer::Multipart), ("encrypt-only", Writer::EncryptOnly)];
 
@@ -400,11 +401,13 @@ impl Check<'_> {
         Err(self.source.error(ErrorKind::BadValue, raw.offset, message))
     }
 
-    /// An object of the S3 Encryption Client has one wrapped key, so one RSA key opens it.
+    /// An object of the S3 Encryption Client has one wrapped key, so one RSA key opens it; and KMS wraps
+    /// with the lane's own key, where the lane has one.
     fn keyring(&self, what: &str, raw: &RawLane, to: &[PartyName]) -> Result<Keyring, Error> {
         let keyring = self.choice(what, "keyring", raw.keyring.as_ref(), KEYRINGS)?;
         let Some(at) = &raw.keyring else { return Ok(keyring) };
         let seal = self.choice(what, "seal", raw.seal.as_ref(), SEALS)?;
+        let at_rest = self.choice(what, "at_rest", raw.at_rest.as_ref(), AT_REST)?;
         let message = if seal != Seal::S3ec && keyring != Keyring::default() {
             format!("`keyring` in {what} is for `seal = \"s3ec\"` alone; drop it")
         } else if keyring == Keyring::Rsa && to.len() > 1 {
@@ -412,6 +415,12 @@ impl Check<'_> {
                 "{what} has {} receivers, and with `keyring = \"rsa\"` one key opens it; make a lane \
                  for each, or write `keyring = \"aes\"`",
                 to.len()
+            )
+        } else if keyring == Keyring::Kms && !at_rest.has_key() {
+            format!(
+                "{what} has `at_rest = \"{}\"` and so no KMS key, which `keyring = \"kms\"` wraps with; \
+                 write `at_rest = \"sse-kms\"`, or another keyring",
+                at_rest.as_str()
             )
         } else {
             return Ok(keyring);

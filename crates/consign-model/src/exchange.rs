@@ -159,6 +159,9 @@ pub enum Keyring {
     Aes,
     /// The RSA key of the one receiver.
     Rsa,
+    /// The lane's KMS key: the sender asks KMS for the key of each object, the receivers have it opened,
+    /// each in an encryption context that names the object's place.
+    Kms,
 }
 
 impl Keyring {
@@ -217,8 +220,14 @@ impl Lane {
             (Seal::Age, _) => key.is_age(),
             (Seal::Openpgp, _) => key.openpgp_fingerprint().is_some(),
             (Seal::S3ec, Keyring::Rsa) => key.rsa_base64().is_some(),
-            (Seal::S3ec, Keyring::Aes) | (Seal::None, _) => false,
+            (Seal::S3ec, Keyring::Aes | Keyring::Kms) | (Seal::None, _) => false,
         }
+    }
+
+    /// Whether its parties ask KMS themselves, and not through S3 alone: for the keys they seal with.
+    #[must_use]
+    pub fn asks_kms(&self) -> bool {
+        self.seal == Seal::S3ec && self.keyring == Keyring::Kms
     }
 
     /// Whom what is sent is sealed to: the receivers, and the sender where the lane says so.
@@ -254,6 +263,12 @@ impl Lane {
 }
 
 impl AtRest {
+    /// Whether S3 encrypts under a KMS key, which is the lane's own.
+    #[must_use]
+    pub fn has_key(self) -> bool {
+        matches!(self, AtRest::SseKms | AtRest::DsseKms)
+    }
+
     /// As in the file.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -19,8 +19,8 @@ impl Exchange {
     pub fn check_ready_to_send(&self, lane: &LaneName, today: Date) -> Result<(), Error> {
         let lane = self.require_lane(lane)?;
         supported(lane)?;
-        let by_secret = lane.seal == Seal::S3ec && lane.keyring == Keyring::Aes;
-        if lane.seal != Seal::None && !by_secret {
+        let by_key_of_its_own = lane.seal == Seal::S3ec && lane.keyring != Keyring::Rsa;
+        if lane.seal != Seal::None && !by_key_of_its_own {
             for name in lane.sealed_to() {
                 self.check_keys(name, "recipient", lane, today)?;
             }

@@ -21,6 +21,10 @@ use std::fmt;
 pub const TAG_EXCHANGE: &str = "consign:exchange";
 /// The tag that says which lane of it.
 pub const TAG_LANE: &str = "consign:lane";
+/// The condition key of the exchange in the encryption context of a key that seals.
+pub(crate) const CONTEXT_EXCHANGE: &str = "kms:EncryptionContext:consign-exchange";
+/// The condition key of the lane in it.
+pub(crate) const CONTEXT_LANE: &str = "kms:EncryptionContext:consign-lane";
 /// How long an overwritten version stays.
 pub const NONCURRENT_DAYS: u32 = 7;
 /// How long the parts of an upload that nobody finished stay.
@@ -79,6 +83,8 @@ pub struct DesiredLane {
     pub prefix: String,
     /// How S3 encrypts.
     pub at_rest: AtRest,
+    /// Whether the parties ask KMS themselves for the keys that they seal with (`keyring = "kms"`).
+    pub asks_kms: bool,
     /// Whether the writer may upload in parts, for which it needs `kms:Decrypt`.
     pub multipart: bool,
     /// Whether a delivered consignment can be overwritten.
@@ -349,6 +355,7 @@ impl DesiredLane {
             bucket: lane.bucket.clone(),
             prefix: lane.prefix.clone(),
             at_rest: lane.at_rest,
+            asks_kms: lane.asks_kms(),
             multipart: lane.writer == Writer::Multipart,
             write_once: lane.write_once,
             expire_days: lane.expire_days,
@@ -368,7 +375,7 @@ impl DesiredLane {
 
     /// Whether the lane has a KMS key of its own.
     pub fn has_key(&self) -> bool {
-        matches!(self.at_rest, AtRest::SseKms | AtRest::DsseKms)
+        self.at_rest.has_key()
     }
 
     /// The bucket's default encryption. Customer-provided keys cannot be a default.

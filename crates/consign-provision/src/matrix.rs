@@ -6,6 +6,7 @@
 //! real request would carry, including the KMS calls that S3 makes in the caller's name.
 
 mod inbox;
+mod sealing_keys;
 mod words;
 
 pub(crate) use words::{declared_by, rule_words};
@@ -164,6 +165,18 @@ operations! {
     MakeDataKeyDirectly = "make a data key directly",
     /// The lane's key used through S3 for another bucket.
     UseKeyElsewhere = "use the key for another bucket",
+    /// `kms:GenerateDataKey` in the context of the lane, on a lane whose parties ask KMS themselves.
+    MakeSealingKey = "make a key that seals",
+    /// `kms:Decrypt` of one in the same context.
+    OpenSealingKey = "open a key that seals",
+    /// `kms:GenerateDataKey` in the context of another lane.
+    MakeSealingKeyOfOtherLane = "make a key that seals for another lane",
+    /// `kms:Decrypt` in the context of another lane.
+    OpenSealingKeyOfOtherLane = "open a key that seals of another lane",
+    /// `kms:Decrypt` in the context of another exchange.
+    OpenSealingKeyOfOtherExchange = "open a key that seals of another exchange",
+    /// The lane's context, and another bucket, through S3.
+    SealingKeyElsewhere = "use a key that seals for another bucket",
     /// A grant on the key for somebody else.
     CreateGrant = "grant use of the key",
     /// Replaces the bucket policy.
@@ -230,6 +243,12 @@ impl Operation {
             O::PutByOldUrl | O::GetByOldUrl | O::ChangeTags | O::Rekey => nobody,
             O::DecryptDirectly | O::MakeDataKeyDirectly => key(Rule::Nobody),
             O::UseKeyElsewhere | O::CreateGrant => key(Rule::Nobody),
+            O::MakeSealingKey
+            | O::OpenSealingKey
+            | O::MakeSealingKeyOfOtherLane
+            | O::OpenSealingKeyOfOtherLane
+            | O::OpenSealingKeyOfOtherExchange
+            | O::SealingKeyElsewhere => sealing_keys::rule(self, lane),
             O::ChangeBucketPolicy => Some(Rule::Administrators),
             O::ChangeKeyPolicy => key(Rule::Administrators),
             // Of a repository or an inbox alone.
@@ -308,6 +327,12 @@ impl Operation {
                 vec![on.kms_directly("kms:GenerateDataKey").in_context(&lane.bucket_arn())]
             }
             O::UseKeyElsewhere => vec![on.kms("kms:Decrypt", "").in_context("arn:aws:s3:::other")],
+            O::MakeSealingKey
+            | O::OpenSealingKey
+            | O::MakeSealingKeyOfOtherLane
+            | O::OpenSealingKeyOfOtherLane
+            | O::OpenSealingKeyOfOtherExchange
+            | O::SealingKeyElsewhere => vec![sealing_keys::call(self, &on)],
             O::CreateGrant => vec![on.kms_directly("kms:CreateGrant")],
             O::ChangeBucketPolicy => vec![on.s3("s3:PutBucketPolicy", "")],
             O::ChangeKeyPolicy => vec![on.kms_directly("kms:PutKeyPolicy")],

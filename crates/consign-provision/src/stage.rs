@@ -309,6 +309,7 @@ fn lane(
         bucket: bucket.clone(),
         prefix: String::new(),
         at_rest: AtRest::SseKms,
+        asks_kms: false,
         multipart: false,
         write_once: false,
         expire_days: 0,

@@ -24,7 +24,7 @@ use mutant::{Mutant, base, documents, mutants};
 
 #[test]
 fn the_bases_hold() {
-    for name in ["out", "in", "in-strict", "inbox", "secure-inbox"] {
+    for name in ["out", "in", "in-strict", "inbox", "secure-inbox", "sealed-by-kms"] {
         let (_, desired) = base(name);
         let proof = prove(&desired, &documents(&desired, None)).unwrap();
         assert!(proof.holds(), "{name}: {}", failures(&proof));

@@ -380,6 +380,45 @@ async fn amazons_client_opens_what_lies_on_a_lane() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// With the receiver's credentials and the context that names the place, and not with another.
+#[tokio::test(flavor = "multi_thread")]
+async fn amazons_client_opens_what_lies_on_a_lane_of_kms() {
+    let Some(python) = python() else { return };
+    let fields = "seal = \"s3ec\"\nkeyring = \"kms\"\nto = [\"globex\"";
+    let edit = |text: String| text.replace("to = [\"globex\"", fields);
+    let world = World::with(0x25b, edit).await.unwrap();
+    let file = world.payload("scan.bin", (9 << 20) + 5).unwrap();
+    let lane = world.lane("to-client").unwrap();
+    let acme = world.office("acme").await.unwrap();
+    let from = [file.clone()];
+    let sent = consign::send(&acme, &lane, &from, &SendOptions::default()).await.unwrap();
+    let running = world.store().local().unwrap();
+    let globex = running.credentials("globex").unwrap();
+    let secret = globex.secret_access_key.to_string();
+    let folder = tempfile::tempdir().unwrap();
+    for (what, consignment) in [("get", sent.id.as_str()), ("refuse", "01JD3V5Y7Q8R9SATBVCWDXEYFZ")]
+    {
+        let case = json!({
+            "key": format!("{}/000001.s3ec", sent.id), "file": file, "format": "v3", "wrap": "kms",
+            "context": context_of("acme-globex", "to-client", consignment, "000001.s3ec"),
+            "suffix": null,
+        });
+        let given = json!({
+            "bucket": world.exchange.lanes[&lane].bucket, "aes_key": "", "rsa_pem": RSA,
+            "kms_key": "arn:aws:kms:eu-west-1:111111111111:alias/consign/acme-globex/to-client",
+            "cases": [case],
+        });
+        let path = folder.path().join("cases.json");
+        std::fs::write(&path, given.to_string()).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judges/s3ec_amazon.py");
+        let mut command = judges::command(&python);
+        command.arg(script).arg(what).arg(path);
+        command.envs(environment(running.endpoint(), &globex.access_key_id, &secret));
+        let output = command.env("AWS_CA_BUNDLE", running.ca_path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 /// What the clients of old wrote: KMS binds the key to a description that names it and to nothing of
 /// the object.
 #[tokio::test(flavor = "multi_thread")]

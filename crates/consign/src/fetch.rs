@@ -2,9 +2,9 @@
 
 use crate::at_rest::locate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::letter::{self, Beside, Opened};
+use crate::letter::{self, Opened};
 use crate::office::{Office, manifest_names};
-use crate::seals::Metadata;
+use crate::seals::{Metadata, Opening};
 use consign_cloud::s3::{GetObject, ListRequest};
 use consign_model::{ConsignmentId, Lane, Limits, Seal, revised_place, revision_of};
 use consign_transfer::Backoff;
@@ -185,17 +185,25 @@ async fn version(
         read => read?,
     };
     let Some(manifest) = manifest else { return Ok(None) };
-    let mut beside =
-        Beside { manifest: metadata(office, lane, &place).await?, ..Beside::default() };
+    let of_manifest = opening(office, lane, id, &manifest_name, &place).await;
+    let of_manifest = of_manifest.map_err(|error| error.during("the manifest cannot be opened"))?;
     let place = locate(office, lane, id, &place_of(&signature_name), None).await?;
     let signature = whole(office, &place, SIGNATURE_BYTES_MAX).await?.ok_or_else(|| {
         Error::new(ErrorKind::Signature, "the manifest has no signature beside it")
     })?;
-    beside.signature = metadata(office, lane, &place).await?;
+    let of_signature = opening(office, lane, id, &signature_name, &place).await;
+    let of_signature =
+        of_signature.map_err(|error| error.during("the manifest's signature cannot be opened"))?;
     let (office, lane, id) = (office.clone(), lane.clone(), id.clone());
     // A manifest may have a million entries: too long for a thread that serves others.
     let opened = tokio::task::spawn_blocking(move || {
-        letter::open(&office, &lane, (&id, revision), &manifest, &signature, &beside)
+        letter::open(
+            &office,
+            &lane,
+            (&id, revision),
+            (&manifest, &of_manifest),
+            (&signature, &of_signature),
+        )
     });
     opened.await.map_err(crate::error::join)?.map(Some)
 }
@@ -208,15 +216,20 @@ pub(crate) async fn is_there(office: &Office, lane: &Lane, key: &str) -> Result<
     Ok(page.entries.first().is_some_and(|entry| entry.key == key))
 }
 
-/// What stands beside an object, where the lane's seal puts something there.
-pub(crate) async fn metadata(office: &Office, lane: &Lane, object: &GetObject) -> Result<Metadata> {
-    match lane.seal {
-        Seal::S3ec => {
-            let head = retrying(office, || office.cloud.s3().head_object(object)).await?;
-            Ok(head.metadata)
-        }
-        _ => Ok(Metadata::new()),
-    }
+/// What opening takes of what stands beside an object, `name` in a consignment, where the lane's seal
+/// puts something there.
+pub(crate) async fn opening(
+    office: &Office,
+    lane: &Lane,
+    id: &ConsignmentId,
+    name: &str,
+    object: &GetObject,
+) -> Result<Opening> {
+    let metadata = match lane.seal {
+        Seal::S3ec => retrying(office, || office.cloud.s3().head_object(object)).await?.metadata,
+        _ => Metadata::new(),
+    };
+    Opening::of(office, lane, id, name, metadata).await
 }
 
 async fn whole(

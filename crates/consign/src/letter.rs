@@ -6,7 +6,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::office::{Keys, Office, manifest_names};
-use crate::seals::{Metadata, Sealing, open_all, sealing};
+use crate::seals::{Metadata, Opening, Sealing, open_all, sealing};
 use consign_model::{
     ConsignmentId, Date, Digest, Exchange, KeyId, Lane, Layout, Limits, Manifest, ManifestObject,
     Party, PartyName,
@@ -46,12 +46,12 @@ pub(crate) struct Opened {
 }
 
 /// Signs a manifest and seals it and its signature to whom the lane is sealed on this day.
-pub(crate) fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result<Letter> {
-    write_to(office, lane, manifest, &sealing(office, lane)?.1)
+pub(crate) async fn write(office: &Office, lane: &Lane, manifest: &Manifest) -> Result<Letter> {
+    write_to(office, lane, manifest, &sealing(office, lane)?.1).await
 }
 
 /// The same, sealed to others.
-pub(crate) fn write_to(
+pub(crate) async fn write_to(
     office: &Office,
     lane: &Lane,
     manifest: &Manifest,
@@ -62,9 +62,10 @@ pub(crate) fn write_to(
     let id = &manifest.id;
     let plain = manifest.to_bytes();
     let signature = sshsig::sign(signer, NAMESPACE, &plain)?;
-    let (manifest, beside_manifest) = sealing.seal_all(id, &manifest_name, &plain)?;
-    let (signature, beside_signature) =
-        sealing.seal_all(id, &signature_name, signature.as_bytes())?;
+    let key = sealing.fresh_key(office, lane, id, &manifest_name).await?;
+    let (manifest, beside_manifest) = sealing.seal_all(key, &plain)?;
+    let key = sealing.fresh_key(office, lane, id, &signature_name).await?;
+    let (signature, beside_signature) = sealing.seal_all(key, signature.as_bytes())?;
     let beside = Beside { manifest: beside_manifest, signature: beside_signature };
     Ok(Letter { manifest, signature, plain, beside, share: None })
 }
@@ -107,16 +108,15 @@ pub(crate) fn open(
     office: &Office,
     lane: &Lane,
     (id, revision): (&ConsignmentId, u32),
-    manifest: &[u8],
-    signature: &[u8],
-    beside: &Beside,
+    manifest: (&[u8], &Opening),
+    signature: (&[u8], &Opening),
 ) -> Result<Opened> {
-    let open = |sealed: &[u8], metadata, what: &str| {
-        open_all(office, lane, sealed, metadata).map_err(|error| error.during(what))
+    let open = |(sealed, opening): (&[u8], &Opening), what: &str| {
+        open_all(office, lane, sealed, opening).map_err(|error| error.during(what))
     };
     let what = "the manifest's signature cannot be opened";
-    let signature = open(signature, &beside.signature, what)?;
-    let plain = open(manifest, &beside.manifest, "the manifest cannot be opened")?;
+    let signature = open(signature, what)?;
+    let plain = open(manifest, "the manifest cannot be opened")?;
     let party = office
         .exchange
         .party(&lane.from)

@@ -42,6 +42,7 @@ mod rekey;
 mod rewrap;
 pub mod s3ec;
 mod sealed_file;
+mod sealing_keys;
 mod seals;
 mod send;
 mod shares;

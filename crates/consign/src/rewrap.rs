@@ -334,7 +334,7 @@ impl Run<'_> {
     async fn commit(&self, manifest: &Manifest, readers: Readers) -> Result<()> {
         let Run { office, lane, id, .. } = *self;
         let sealing = Sealing::Age(readers.recipients);
-        let letter = letter::write_to(office, lane, manifest, &sealing)?;
+        let letter = letter::write_to(office, lane, manifest, &sealing).await?;
         let (manifest_name, signature_name) = manifest_names(lane);
         let last = [(signature_name, letter.signature), (manifest_name, letter.manifest)];
         for (name, bytes) in last {

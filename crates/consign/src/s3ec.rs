@@ -327,10 +327,7 @@ async fn data_key(cloud: &Cloud, keyring: &Keyring, admitted: &Admitted<'_>) -> 
         (Keyring::Kms(key), KeyRequest::Kms { ciphertext, context }) => {
             match cloud.kms().decrypt(Some(key), ciphertext, context).await {
                 Ok(plain) => Ok(DataKey::from_bytes(&plain)?),
-                Err(error) => match error.code().filter(|code| NOT_THIS_KEY.contains(code)) {
-                    Some(code) => Err(refused_by_kms(code).into()),
-                    None => Err(error.into()),
-                },
+                Err(error) => Err(not_this_key(&error).unwrap_or_else(|| error.into())),
             }
         }
         (Keyring::Aes(key), _) => Ok(key.unwrap(&wanted)?),
@@ -344,6 +341,12 @@ async fn data_key(cloud: &Cloud, keyring: &Keyring, admitted: &Admitted<'_>) -> 
             Err(Error::new(ErrorKind::NotForUs, text))
         }
     }
+}
+
+/// What KMS says of an object, where that is its answer.
+pub(crate) fn not_this_key(error: &consign_cloud::Error) -> Option<Error> {
+    let code = error.code().filter(|code| NOT_THIS_KEY.contains(code))?;
+    Some(refused_by_kms(code).into())
 }
 
 /// The sealed content into `spool`, hashed as it comes, and the tag. Ranges arrive in any order: each

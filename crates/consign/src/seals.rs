@@ -10,10 +10,13 @@
 //! fingerprints and lie in the key folder. For the Amazon S3 Encryption Client's format the parties
 //! share a wrapping key (raw AES) that follows from the lane's secret: HKDF-SHA256, salt
 //! `consign-s3ec/1`, info `EXCHANGE/LANE`; or with `keyring = "rsa"` the receiver has an RSA key, whose
-//! public half stands in the exchange file.
+//! public half stands in the exchange file; or with `keyring = "kms"` KMS makes and opens the key of each
+//! object (`sealing_keys.rs`). That is a call, so keys are got before anything is sealed or opened:
+//! [`Sealing::fresh_key`], [`Opening`].
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::office::Office;
+use crate::sealing_keys;
 use crate::spool::Bounded;
 use crate::survey::Found;
 use consign_model::{
@@ -22,7 +25,8 @@ use consign_model::{
 use consign_seal::age::{self, Recipient};
 use consign_seal::openpgp::{self, Certificate, OpenOptions, OpenReader, SealOptions, SealWriter};
 use consign_seal::s3ec::{
-    self, AesKey, CommitmentPolicy, DataKey, MetadataRead, OpenPolicy, RsaPublicKey, Suite,
+    self, AesKey, CommitmentPolicy, DataKey, ExpectedContext, Header, MetadataRead, OpenPolicy,
+    Opener, RsaPublicKey, Suite, WrappedKey,
 };
 use consign_seal::s3s2;
 use consign_seal::shared_secret::SharedSecret;
@@ -57,6 +61,40 @@ pub(crate) enum Wrapping {
     Aes(AesKey),
     /// The receiver's.
     Rsa(RsaPublicKey),
+    /// The lane's, which KMS keeps.
+    Kms,
+}
+
+/// The key of one object that is to be sealed, where its format has one that is wrapped apart.
+pub(crate) struct FreshKey {
+    pub(crate) key: DataKey,
+    pub(crate) wrapped: WrappedKey,
+}
+
+/// What opening one object takes beyond the keys at hand.
+#[derive(Default)]
+pub(crate) struct Opening {
+    /// What stands beside it.
+    pub(crate) metadata: Metadata,
+    /// Its key, where KMS opened it.
+    pub(crate) key: Option<DataKey>,
+}
+
+impl Opening {
+    /// For the object that is `name` in a consignment, with this beside it.
+    pub(crate) async fn of(
+        office: &Office,
+        lane: &Lane,
+        id: &ConsignmentId,
+        name: &str,
+        metadata: Metadata,
+    ) -> Result<Opening> {
+        let key = match lane.asks_kms() {
+            true => Some(sealing_keys::open(office, lane, id, name, &metadata).await?),
+            false => None,
+        };
+        Ok(Opening { metadata, key })
+    }
 }
 
 /// Whom a lane is sealed to on this day, and how.
@@ -87,6 +125,7 @@ pub(crate) fn sealing(office: &Office, lane: &Lane) -> Result<(Vec<Addressee>, S
                 (Keyring::Aes, _) => {
                     Wrapping::Aes(wrapping_key(office, lane, office.newest_secret(lane)?)?)
                 }
+                (Keyring::Kms, _) => Wrapping::Kms,
                 (Keyring::Rsa, Some((name, key))) => Wrapping::Rsa(rsa_key(name, key)?),
                 (Keyring::Rsa, None) => {
                     let message = format!("lane `{}` has no live RSA key to seal to", lane.name);
@@ -168,11 +207,36 @@ impl Sealing {
         matches!(self, Sealing::Openpgp(..) | Sealing::S3s2(..) | Sealing::S3ec(..))
     }
 
+    /// A key for the object that is `name` in a consignment, for one use; none in formats that make their
+    /// own. Where KMS makes it, it is asked now.
+    pub(crate) async fn fresh_key(
+        &self,
+        office: &Office,
+        lane: &Lane,
+        id: &ConsignmentId,
+        name: &str,
+    ) -> Result<Option<FreshKey>> {
+        let Sealing::S3ec(wrapping, description) = self else { return Ok(None) };
+        let suite = Suite::GcmCommitted;
+        let mut description = description.clone();
+        description.insert("consignment".to_owned(), id.to_string());
+        description.insert("object".to_owned(), name.to_owned());
+        let of_ours = |wrap: &dyn Fn(&DataKey) -> std::result::Result<WrappedKey, _>| {
+            let key = DataKey::generate()?;
+            let wrapped = wrap(&key)?;
+            Ok(FreshKey { key, wrapped })
+        };
+        Ok(Some(match &**wrapping {
+            Wrapping::Aes(aes) => of_ours(&|key| aes.wrap(suite, key, &description)),
+            Wrapping::Rsa(rsa) => of_ours(&|key| rsa.wrap(suite, key, &description)),
+            Wrapping::Kms => sealing_keys::make(office, lane, id, name, suite).await,
+        }?))
+    }
+
     /// Seals something that is in memory; gives what stands beside it, too.
     pub(crate) fn seal_all(
         &self,
-        id: &ConsignmentId,
-        name: &str,
+        key: Option<FreshKey>,
         plain: &[u8],
     ) -> Result<(Vec<u8>, Metadata)> {
         match self {
@@ -180,7 +244,7 @@ impl Sealing {
             Sealing::Age(recipients) => Ok((age::seal_all(recipients, plain)?, Metadata::new())),
             _ => {
                 let mut sealed = Vec::new();
-                let metadata = self.seal_stream(id, name, plain, &mut sealed)?;
+                let metadata = self.seal_stream(key, plain, &mut sealed)?;
                 Ok((sealed, metadata))
             }
         }
@@ -189,8 +253,7 @@ impl Sealing {
     /// Seals a file's content in a sequential format; gives what stands beside the object, too.
     pub(crate) fn seal_file(
         &self,
-        id: &ConsignmentId,
-        name: &str,
+        key: Option<FreshKey>,
         found: &Found,
         mut plain: impl Read + Send,
         sealed: impl Write,
@@ -200,15 +263,14 @@ impl Sealing {
                 consign_s3s2::seal_file(&mut plain, &found.path, found.executable, keys, sealed)?;
                 Ok(Metadata::new())
             }
-            _ => self.seal_stream(id, name, plain, sealed),
+            _ => self.seal_stream(key, plain, sealed),
         }
     }
 
     /// Seals a stream in a sequential format; gives what stands beside the object.
     pub(crate) fn seal_stream(
         &self,
-        id: &ConsignmentId,
-        name: &str,
+        key: Option<FreshKey>,
         mut plain: impl Read,
         sealed: impl Write,
     ) -> Result<Metadata> {
@@ -223,15 +285,9 @@ impl Sealing {
                 s3s2::seal(plain, sealed, keys)?;
                 Ok(Metadata::new())
             }
-            Sealing::S3ec(wrapping, description) => {
-                let mut description = description.clone();
-                description.insert("consignment".to_owned(), id.to_string());
-                description.insert("object".to_owned(), name.to_owned());
-                let key = DataKey::generate()?;
-                let wrapped = match &**wrapping {
-                    Wrapping::Aes(aes) => aes.wrap(Suite::GcmCommitted, &key, &description)?,
-                    Wrapping::Rsa(rsa) => rsa.wrap(Suite::GcmCommitted, &key, &description)?,
-                };
+            Sealing::S3ec(..) => {
+                let missing = || Error::new(ErrorKind::Bug, "an object was sealed without a key");
+                let FreshKey { key, wrapped } = key.ok_or_else(missing)?;
                 let sealer = s3ec::Sealer::new(CommitmentPolicy::default(), &key, wrapped)?;
                 sealer.seal_stream(plain, sealed)?;
                 Ok(sealer.header().to_metadata()?)
@@ -253,7 +309,7 @@ pub(crate) fn open_all(
     office: &Office,
     lane: &Lane,
     sealed: &[u8],
-    metadata: &Metadata,
+    opening: &Opening,
 ) -> Result<Vec<u8>> {
     match lane.seal {
         Seal::None => Ok(sealed.to_vec()),
@@ -268,9 +324,7 @@ pub(crate) fn open_all(
             let options = OpenOptions::at(office.now_ms() / 1000);
             Ok(openpgp::open_all(&office.keys.openpgp_secret, &[], sealed, &options)?.plain)
         }
-        Seal::S3ec => {
-            with_opener(office, lane, metadata, |opener| opener.open_all(sealed.to_vec()))
-        }
+        Seal::S3ec => with_opener(office, lane, opening, |opener| opener.open_all(sealed.to_vec())),
     }
 }
 
@@ -282,7 +336,7 @@ pub(crate) fn open_stream(
     mut sealed: &File,
     sealed_bytes: u64,
     content_bytes: u64,
-    metadata: &Metadata,
+    opening: &Opening,
     out: &mut dyn Write,
 ) -> Result<()> {
     match lane.seal {
@@ -296,7 +350,7 @@ pub(crate) fn open_stream(
             std::io::copy(&mut reader, out).map_err(stream)?;
             Ok(())
         }
-        Seal::S3ec => with_opener(office, lane, metadata, |opener| {
+        Seal::S3ec => with_opener(office, lane, opening, |opener| {
             let verified = opener.verify_stream(&mut sealed, sealed_bytes)?;
             verified.open_stream(&mut sealed, &mut *out)
         }),
@@ -306,23 +360,33 @@ pub(crate) fn open_stream(
     }
 }
 
-/// Opens with the first key at hand that unwraps the data key: of the lane's secrets, or our RSA keys.
+/// What stands beside an object, read; nothing of it is authenticated yet.
+pub(crate) fn header(metadata: &Metadata) -> Result<Header> {
+    match s3ec::read_metadata(metadata)? {
+        MetadataRead::Header(header) => Ok(header),
+        MetadataRead::Pending(pending) => Err(pending.without_instruction_file().into()),
+    }
+}
+
+/// Opens with the first key at hand that unwraps the data key, of the lane's secrets or our RSA keys; or
+/// with the one that KMS opened.
 fn with_opener<T>(
     office: &Office,
     lane: &Lane,
-    metadata: &Metadata,
+    opening: &Opening,
     open: impl FnOnce(&s3ec::Opener) -> std::result::Result<T, consign_seal::Error>,
 ) -> Result<T> {
-    let header = match s3ec::read_metadata(metadata)? {
-        MetadataRead::Header(header) => header,
-        MetadataRead::Pending(pending) => return Err(pending.without_instruction_file().into()),
+    let header = header(&opening.metadata)?;
+    // Where KMS opened the key, the context was the expected one.
+    let context = match opening.key {
+        Some(_) => ExpectedContext::AsStored,
+        None => ExpectedContext::default(),
     };
-    let policy = OpenPolicy::default();
+    let policy = OpenPolicy { context, ..OpenPolicy::default() };
     let admitted = header.admit(&policy)?;
     let wanted = admitted.wanted();
     let mut refused = None;
-    let mut attempt = |key: std::result::Result<DataKey, consign_seal::Error>| {
-        let opener = key.and_then(|key| admitted.open(&key));
+    let mut attempt = |opener: std::result::Result<Opener, consign_seal::Error>| {
         opener.map_err(|error| refused = refused.take().or(Some(error))).ok()
     };
     let mut opener = None;
@@ -330,12 +394,17 @@ fn with_opener<T>(
         Keyring::Aes => {
             for secret in office.lane_secrets(lane) {
                 let key = wrapping_key(office, lane, secret)?;
-                opener = opener.or_else(|| attempt(key.unwrap(&wanted)));
+                let unwrapped = || key.unwrap(&wanted).and_then(|key| admitted.open(&key));
+                opener = opener.or_else(|| attempt(unwrapped()));
             }
+        }
+        Keyring::Kms => {
+            opener = opening.key.as_ref().and_then(|key| attempt(admitted.open(key)));
         }
         Keyring::Rsa => {
             for key in &office.keys.rsa_private {
-                opener = opener.or_else(|| attempt(key.unwrap(&wanted)));
+                let unwrapped = || key.unwrap(&wanted).and_then(|key| admitted.open(&key));
+                opener = opener.or_else(|| attempt(unwrapped()));
             }
         }
     }

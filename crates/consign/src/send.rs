@@ -93,7 +93,7 @@ pub async fn send(
     let manifest =
         new_manifest(office, lane, &outbox, &outgoing.order, &survey, &planned, shipped)?;
     let share = layout::share(lane, &manifest, &first)?;
-    outgoing.decide(&Letter { share, ..letter::write(office, lane, &manifest)? })?;
+    outgoing.decide(&Letter { share, ..letter::write(office, lane, &manifest).await? })?;
     deliver(office, lane, &outbox, &outgoing).await?;
     Ok(sent(&manifest, &survey, resumed, notices))
 }

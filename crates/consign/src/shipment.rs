@@ -8,7 +8,7 @@ use crate::outgoing::{Outgoing, Shipped, Spooled};
 use crate::pack::{Pack, pack};
 use crate::plan::Planned;
 use crate::sealed_file::{InMemory, SealedFile};
-use crate::seals::{Metadata, Sealing};
+use crate::seals::{FreshKey, Metadata, Sealing};
 use crate::spool::{self, Digesting, SpooledFile};
 use crate::survey::Survey;
 use consign_model::{Digest, Lane, ManifestObject};
@@ -180,7 +180,14 @@ impl Shipment {
     /// Seals into a file of ours, once, and uploads that.
     async fn ship_spooled(self: &Arc<Self>, planned: &Planned) -> Result<Shipped> {
         let (this, of) = (Arc::clone(self), planned.clone());
-        let spooled = tokio::task::spawn_blocking(move || this.spool(&of)).await;
+        let key = match self.outgoing.spooled(&planned.name) {
+            Some(_) => None,
+            None => {
+                let (id, name) = (&self.outgoing.order.id, planned.name.as_str());
+                self.sealing.fresh_key(&self.office, &self.lane, id, name).await?
+            }
+        };
+        let spooled = tokio::task::spawn_blocking(move || this.spool(&of, key)).await;
         let spooled = spooled.map_err(join)??;
         let path = self.outgoing.spool_path(&planned.name);
         let buffers = self.office.engine.buffers();
@@ -196,26 +203,25 @@ impl Shipment {
         self.remember(planned, uploaded, ObjectDigests::default(), spooled.digests).await
     }
 
-    /// The sealed form of an object in a file: of an earlier run, or made now.
-    fn spool(&self, planned: &Planned) -> Result<Spooled> {
+    /// The sealed form of an object in a file: of an earlier run, or made now with this key.
+    fn spool(&self, planned: &Planned, key: Option<FreshKey>) -> Result<Spooled> {
         if let Some(spooled) = self.outgoing.spooled(&planned.name) {
             return Ok(spooled);
         }
         let path = self.outgoing.spool_path(&planned.name);
         let file = spool::create(&path)?;
         let mut sealed = std::io::BufWriter::with_capacity(1 << 20, &file);
-        let (id, name) = (&self.outgoing.order.id, planned.name.as_str());
         let mut found = planned.files.iter().filter_map(|index| self.survey.files.get(*index));
         let (metadata, digests) = if planned.name.is_pack() {
             let pack = pack(found, self.office.engine.buffers())?;
             let archive = pack.buffer.get(..pack.archive_bytes).unwrap_or_default();
-            (self.sealing.seal_stream(id, name, archive, &mut sealed)?, pack.digests)
+            (self.sealing.seal_stream(key, archive, &mut sealed)?, pack.digests)
         } else {
             let found =
                 found.next().ok_or_else(|| Error::new(ErrorKind::Bug, "a file was lost"))?;
             let open = found.open()?;
             let mut plain = Digesting::new(&open);
-            let metadata = self.sealing.seal_file(id, name, found, &mut plain, &mut sealed)?;
+            let metadata = self.sealing.seal_file(key, found, &mut plain, &mut sealed)?;
             let (bytes, digest) = plain.finish();
             found.check_unchanged(&open)?;
             if bytes != found.size {

@@ -9,7 +9,7 @@ use crate::layout;
 use crate::meter::Meter;
 use crate::office::Office;
 use crate::opened_file::{Collected, OpenedFile, open_prefix, prefix_bytes};
-use crate::seals::{Metadata, is_sequential, open_all, open_stream};
+use crate::seals::{Opening, is_sequential, open_all, open_stream};
 use crate::shipment::{OBJECTS_AT_ONCE, transfer_error};
 use crate::spool::{Bounded, Spool};
 use crate::state::{LaneFolder, lane_path, private_folder};
@@ -175,10 +175,10 @@ impl Unloading {
         let mut journal = DownloadJournal::in_memory();
         let place = self.locate(object, file).await?;
         self.download(object, &place, spool.layout(), parts, &mut journal, file.size).await?;
-        let metadata = fetch::metadata(&self.office, &self.lane, &place).await?;
+        let opening = self.opening(object, &place).await?;
         let (this, object, file) = (Arc::clone(self), object.clone(), file.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            this.open_spooled(&object, &file, &spool, &metadata)
+            this.open_spooled(&object, &file, &spool, &opening)
         });
         opened.await.map_err(join)?
     }
@@ -188,7 +188,7 @@ impl Unloading {
         object: &ManifestObject,
         file: &ManifestFile,
         spool: &Spool,
-        metadata: &Metadata,
+        opening: &Opening,
     ) -> Result<Option<Digest>> {
         let mut shelf = self.partial.as_ref().map(Partial::shelf).transpose()?;
         let open = shelf.as_mut().map(|shelf| shelf.open_file(file)).transpose()?;
@@ -202,7 +202,7 @@ impl Unloading {
         };
         let mut out = Bounded::new(std::io::BufWriter::with_capacity(1 << 20, out), file.size);
         let bytes = object.sealed_bytes;
-        open_stream(&self.office, &self.lane, spool.file()?, bytes, file.size, metadata, &mut out)
+        open_stream(&self.office, &self.lane, spool.file()?, bytes, file.size, opening, &mut out)
             .and_then(|()| {
                 let flushed = out.flush();
                 flushed.map_err(|error| cannot_write(Path::new(file.path.as_str()), error))
@@ -213,6 +213,13 @@ impl Unloading {
             shelf.finish_file(file, open)?;
         }
         Ok(Some(digest))
+    }
+
+    /// What opening an object takes. Where KMS opens its key, the name is the one that the sender signed.
+    async fn opening(&self, object: &ManifestObject, place: &GetObject) -> Result<Opening> {
+        let (name, id) = (object.name.as_str(), &self.manifest.id);
+        let opening = fetch::opening(&self.office, &self.lane, id, name, place).await;
+        opening.map_err(|error| error.during(&format!("{name} cannot be opened")))
     }
 
     /// Where an object is, with the key that S3 needs for it; `file` is in it, or the first in it.
@@ -256,13 +263,10 @@ impl Unloading {
         let first = first.ok_or_else(|| Error::new(ErrorKind::Bug, "a pack without files"))?;
         let place = self.locate(object, first).await?;
         self.download(object, &place, collected.layout(), parts, &mut journal, 0).await?;
-        let metadata = match is_sequential(&self.lane) {
-            true => fetch::metadata(&self.office, &self.lane, &place).await?,
-            false => Metadata::new(),
-        };
+        let opening = self.opening(object, &place).await?;
         let (this, object, files) = (Arc::clone(self), object.clone(), files.to_vec());
         let content = tokio::task::spawn_blocking(move || {
-            this.open_pack(&object, &files, &collected.take(), &metadata)
+            this.open_pack(&object, &files, &collected.take(), &opening)
         });
         let content = content.await.map_err(join)??;
         self.office.progress.advance(content);
@@ -275,7 +279,7 @@ impl Unloading {
         object: &ManifestObject,
         files: &[usize],
         sealed: &[u8],
-        metadata: &Metadata,
+        opening: &Opening,
     ) -> Result<u64> {
         if object.blake3.is_some_and(|digest| digest != Digest::of(sealed)) {
             let message = format!("the object {} is not the one that was sent", object.name);
@@ -288,7 +292,7 @@ impl Unloading {
         match self.lane.seal {
             Seal::None => self.unpack(object, &mut &*sealed, &files)?,
             Seal::Openpgp | Seal::S3ec => {
-                let archive = open_all(&self.office, &self.lane, sealed, metadata)
+                let archive = open_all(&self.office, &self.lane, sealed, opening)
                     .map_err(|error| error.during(&format!("{} cannot be opened", object.name)))?;
                 self.unpack(object, &mut archive.as_slice(), &files)?;
             }

@@ -19,6 +19,7 @@ const RSA: &str = include_str!("../../consign-seal/testdata/s3ec/rsa-2048.pem");
 struct Sealed {
     world: World,
     openpgp: Vec<SecretKey>,
+    without_secrets: bool,
 }
 
 impl Sealed {
@@ -42,7 +43,7 @@ impl Sealed {
             }
             edited.replace("\nto = [", &format!("\n{fields}\nto = ["))
         });
-        Sealed { world: world.await.expect("a world"), openpgp }
+        Sealed { world: world.await.expect("a world"), openpgp, without_secrets: false }
     }
 
     async fn office(&self, party: &str) -> Office {
@@ -51,6 +52,9 @@ impl Sealed {
         let ours = usize::from(party == "globex");
         keys.openpgp_secret = vec![self.openpgp[ours].clone()];
         keys.rsa_private = vec![RsaPrivateKey::from_pem(RSA).expect("a key")];
+        if self.without_secrets {
+            keys.lane_secrets.clear();
+        }
         keys.openpgp_certificates = self.openpgp.iter().map(SecretKey::certificate).collect();
         office
     }
@@ -121,8 +125,18 @@ async fn a_lane_to_the_holder_of_an_rsa_key_delivers_and_needs_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lane_of_kms_delivers_and_needs_no_secret() {
+    let sealed = Sealed::new(98, "seal = \"s3ec\"\nkeyring = \"kms\"").await;
+    check_round_trip(&sealed, ".s3ec").await;
+    let fields = "seal = \"s3ec\"\nkeyring = \"kms\"\nat_rest = \"dsse-kms\"";
+    let mut sealed = Sealed::new(99, &format!("{fields}\nwriter = \"encrypt-only\"")).await;
+    sealed.without_secrets = true;
+    check_round_trip(&sealed, ".s3ec").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_send_goes_on_with_the_same_sealed_bytes() {
-    for (seed, seal) in [(93, "openpgp"), (94, "s3ec")] {
+    for (seed, seal) in [(93, "openpgp"), (94, "s3ec"), (89, "s3ec\"\nkeyring = \"kms")] {
         let sealed = Sealed::new(seed, &format!("seal = \"{seal}\"")).await;
         sealed.payloads();
         let world = &sealed.world;

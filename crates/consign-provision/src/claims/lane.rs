@@ -1,6 +1,7 @@
 //! The claims about one lane, from what the exchange file says of it.
 
 mod inbox;
+mod sealing_keys;
 
 use super::{Or, Stated};
 use crate::desired::{DesiredLane, Holder, KeyArn};
@@ -133,6 +134,7 @@ impl<'a> Lane<'a> {
         if self.lane.has_key() {
             claims.extend(self.key_limits());
             claims.extend(self.key_purpose());
+            claims.extend(self.sealing_keys());
         }
         claims.extend(self.stage());
         claims
@@ -329,9 +331,6 @@ impl<'a> Lane<'a> {
 
     fn key_limits(&self) -> Vec<Stated<'a>> {
         let parties = self.lane.party_arns();
-        let service = self.lane.s3_service();
-        let contexts = [self.lane.bucket_arn(), self.lane.every_object()];
-        let contexts: Vec<&str> = contexts.iter().map(String::as_str).collect();
         let mut claims = vec![
             self.on_key(
                 "nobody but the parties uses the key",
@@ -363,21 +362,8 @@ impl<'a> Lane<'a> {
                 &[],
             );
             uses.actions = Set::of(KEY_USES).but(self.key_calls_of(party));
-            let mut direct = self.on_key(
-                "the key is used through S3 alone",
-                Rule::Nobody,
-                party.callers(),
-                &KEY_USES,
-            );
-            direct.context = vec![(SERVICE, Domain::Perhaps(anything_but(&[&service])))];
-            let mut elsewhere = self.on_key(
-                "the key is used for this bucket alone",
-                Rule::Nobody,
-                party.callers(),
-                &KEY_USES,
-            );
-            elsewhere.context = vec![(CONTEXT_ARN, Domain::Perhaps(anything_but(&contexts)))];
-            claims.extend([more, uses, direct, elsewhere]);
+            claims.extend([more, uses]);
+            claims.extend(self.fences(party));
         }
         claims
     }

@@ -541,6 +541,7 @@ fn lane(
         bucket: BucketName::parse(name).map_err(fault)?,
         prefix: prefix.to_owned(),
         at_rest,
+        asks_kms: false,
         multipart: true,
         write_once: false,
         expire_days: 0,

@@ -6,9 +6,9 @@
 //! together to 2,048 characters. Which key goes with which bucket is the key policies' business.
 
 use super::bucket::SCANNER_CALLS;
-use super::key::writer_calls;
+use super::key::{MAKES, OPENS, writer_calls};
 use super::queue::TAKES;
-use crate::desired::{DesiredLane, KeyArn};
+use crate::desired::{CONTEXT_EXCHANGE, CONTEXT_LANE, DesiredLane, KeyArn};
 use crate::document::{Document, Statement};
 use crate::stage::Stage;
 
@@ -43,6 +43,8 @@ pub fn policy(arn: &str, writes: &[LaneKey<'_>], reads: &[LaneKey<'_>]) -> Optio
         statements.push(lists.on(&buckets));
         statements.extend(keys(&format!("{stage}ReadKey"), &lanes, |_| &["kms:Decrypt"]));
     }
+    statements.extend(sealing_keys("MakeSealingKeys", writes, MAKES));
+    statements.extend(sealing_keys("OpenSealingKeys", reads, OPENS));
     statements.extend(scans(arn, reads));
     statements.extend(acknowledges(arn, reads));
     statements.extend(queues(reads));
@@ -109,6 +111,21 @@ fn queues(reads: &[LaneKey<'_>]) -> Vec<Statement> {
         Statement::allow("Take", TAKES).on(&arns),
         Statement::allow("SetAside", &["sqs:SendMessage"]).on(&set_aside),
     ]
+}
+
+/// What the party asks of KMS itself, on lanes where it does. Which lane goes with which key, the
+/// policies of the keys say.
+fn sealing_keys(sid: &str, lanes: &[LaneKey<'_>], calls: &[&str]) -> Option<Statement> {
+    let asked = || {
+        let asking = lanes.iter().filter(|(lane, _)| lane.asks_kms);
+        asking.filter_map(|(lane, key)| key.map(|key| (lane, key)))
+    };
+    let (first, _) = asked().next()?;
+    let arns: Vec<&str> = asked().map(|(_, key)| key.as_str()).collect();
+    let names: Vec<&str> = asked().map(|(lane, _)| lane.name.as_ref()).collect();
+    let uses = Statement::allow(sid, calls).on(&arns);
+    let uses = uses.when("StringEquals", CONTEXT_EXCHANGE, &[first.exchange.as_ref()]);
+    Some(uses.when("StringEquals", CONTEXT_LANE, &names).absent("kms:ViaService"))
 }
 
 fn keys(

@@ -4,9 +4,13 @@
 //! (`GenerateDataKey`); a multipart upload also needs `Decrypt`, because every part reads the
 //! data key back. A lane whose writer must never decrypt declares `writer = "encrypt-only"` and
 //! is limited to single PUTs. S3 never calls `Encrypt`.
+//!
+//! With `keyring = "kms"` the parties call KMS themselves, too, for the keys that they seal with: in an
+//! encryption context that names exchange and lane and no bucket. S3 always names a bucket, so what
+//! KMS wraps for the one does not open as the other, whatever context a request to S3 asks for.
 
 use super::{Grants, letters_and_digits};
-use crate::desired::{DesiredLane, Holder};
+use crate::desired::{CONTEXT_EXCHANGE, CONTEXT_LANE, DesiredLane, Holder};
 use crate::document::{Document, Statement};
 
 /// The policy of the key of `lane`.
@@ -23,6 +27,13 @@ pub fn policy(lane: &DesiredLane, grants: Grants) -> Document {
                 let sid = reader_sid(lane, reader);
                 statements.push(usable(&sid, reader, &["kms:Decrypt"], lane));
             }
+            if lane.asks_kms {
+                statements.push(sealing("WriterMakesSealingKeys", &lane.writer, MAKES, lane));
+                for reader in &lane.readers {
+                    let sid = reader_sid(lane, reader).replace("Decrypts", "OpensSealingKeys");
+                    statements.push(sealing(&sid, reader, OPENS, lane));
+                }
+            }
             statements.push(
                 Statement::deny("NobodyElseUsesTheKey", USES).everybody().on(&["*"]).when(
                     "ArnNotEquals",
@@ -30,11 +41,7 @@ pub fn policy(lane: &DesiredLane, grants: Grants) -> Document {
                     &lane.party_arns(),
                 ),
             );
-            statements.push(Statement::deny("OnlyThroughS3", USES).everybody().on(&["*"]).when(
-                "StringNotEquals",
-                "kms:ViaService",
-                &[lane.s3_service()],
-            ));
+            statements.extend(fences(lane));
         }
     }
     Document::new(statements).with_id(format!("consign-{}-{}", lane.exchange, lane.name))
@@ -67,6 +74,50 @@ pub fn maintenance(lane: &DesiredLane, administrator: &[String]) -> Document {
     ];
     Document::new(statements).with_id(format!("consign-{}-{}", lane.exchange, lane.name))
 }
+
+/// How nobody uses the key.
+fn fences(lane: &DesiredLane) -> Vec<Statement> {
+    let deny = |sid: &str| Statement::deny(sid, USES).everybody().on(&["*"]);
+    let not_through_s3 =
+        |sid: &str| deny(sid).when("StringNotEquals", VIA_SERVICE, &[lane.s3_service()]);
+    if !lane.asks_kms {
+        return vec![not_through_s3("OnlyThroughS3")];
+    }
+    // Conditions of one statement must all be met, so "not (this exchange and this lane)" takes two.
+    vec![
+        not_through_s3("OnlyThroughS3OrForThisExchange").when(
+            "StringNotEquals",
+            CONTEXT_EXCHANGE,
+            &[lane.exchange.as_ref()],
+        ),
+        not_through_s3("OnlyThroughS3OrForThisLane").when(
+            "StringNotEquals",
+            CONTEXT_LANE,
+            &[lane.name.as_ref()],
+        ),
+        not_through_s3("ThroughNoOtherService").present(VIA_SERVICE),
+        deny("NothingOfS3Directly").absent(VIA_SERVICE).present(CONTEXT_ARN),
+    ]
+}
+
+/// `holder` may make `calls` itself, through no service, in the lane's own encryption context.
+fn sealing(sid: &str, holder: &Holder, calls: &[&str], lane: &DesiredLane) -> Statement {
+    Statement::allow(sid, calls)
+        .principals(&[&holder.arn])
+        .on(&["*"])
+        .when("StringEquals", "kms:CallerAccount", &[holder.account.as_ref()])
+        .when("StringEquals", CONTEXT_EXCHANGE, &[lane.exchange.as_ref()])
+        .when("StringEquals", CONTEXT_LANE, &[lane.name.as_ref()])
+        .absent(VIA_SERVICE)
+        .absent(CONTEXT_ARN)
+}
+
+/// What the writer asks of KMS for the keys that it seals with; identity policies say the same.
+pub(super) const MAKES: &[&str] = &["kms:GenerateDataKey"];
+/// What a reader asks of KMS for them.
+pub(super) const OPENS: &[&str] = &["kms:Decrypt"];
+const VIA_SERVICE: &str = "kms:ViaService";
+const CONTEXT_ARN: &str = "kms:EncryptionContext:aws:s3:arn";
 
 /// What the writer's requests make S3 ask of KMS; identity policies say the same.
 pub(super) fn writer_calls(lane: &DesiredLane) -> &'static [&'static str] {
