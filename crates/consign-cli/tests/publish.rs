@@ -14,7 +14,7 @@ use std::net::TcpListener;
 
 use consign_cloud::sqs::QueueUrl;
 use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
-use support::both;
+use support::{both, succeed};
 
 const QUEUE: &str = "consign-acme-globex-reports";
 
@@ -309,6 +309,72 @@ fn routes_decide_where_an_object_goes() {
     // A comparison comes to the same, tags and days and all.
     let compared = post.publish(&["--backfill"]);
     assert!(compared.contains("3 objects, 3 recorded before, 0 delivered now"), "{compared}");
+}
+
+/// What a route names goes along, by one request and in parts, as far as it is there; what it does not
+/// name stays behind, and by the other route everything does.
+#[test]
+fn what_a_route_names_goes_along() {
+    let tool = consign_testkit::require!("aws");
+    let post = Post::new(|text| {
+        text + "key = \"all/{key}\"\ncarry = { metadata = [\"Patient-Class\", \"ward\"], tags = [\"kind\", \"data class\"] }\n\
+                [route.bare]\nfrom = \"reports\"\nto = [\"reports-in\"]\nkey = \"bare/{key}\"\n"
+    });
+    let aws = |profile: &str, arguments: &[&str]| {
+        let mut command = post.deployment.tool(&tool);
+        command.arg("s3api").args(arguments).args(["--profile", profile]);
+        succeed(&mut command)
+    };
+    let put = |key: &str, content: &[u8], labels: &[&str]| {
+        let file = post.deployment.file("to-put", content);
+        let fixed = ["put-object", "--bucket", REPOSITORY, "--key", key, "--content-type"];
+        let file = ["text/x-report", "--body", file.to_str().unwrap()];
+        aws("acme-lab", &[&fixed[..], &file[..], labels].concat());
+    };
+    let labels = [
+        "--metadata",
+        "Patient-Class=in & out,secret=s",
+        "--tagging",
+        "kind=a%2Bb&data%20class=3&secret=s",
+    ];
+    let large = vec![b'l'; (7 << 20) + 3];
+    put("small", b"small", &labels);
+    put("large", &large, &labels);
+    put("plain", b"plain", &[]);
+    let (whole, part) = ((6 << 20).to_string(), (5 << 20).to_string());
+    let publisher = post.publisher(&["--single-copy-bytes-max", &whole, "--part-bytes-min", &part]);
+    post.expect_records(6);
+    publisher.stop();
+    assert!(post.read(&post.cloud("globex"), "all/large") == large, "another content");
+    let read = |profile: &str, call: &str, key: &str| -> serde_json::Value {
+        let said = aws(profile, &[call, "--bucket", INBOX, "--key", key]);
+        serde_json::from_str(&said).unwrap()
+    };
+    let class = ("patient-class", "in & out");
+    let tags = [("data class", "3"), ("kind", "a+b")];
+    for (key, metadata, tags) in [
+        ("all/small", &[class][..], &tags[..]),
+        ("all/large", &[class], &tags),
+        ("all/plain", &[], &[]),
+        ("bare/small", &[], &[]),
+        ("bare/large", &[], &[]),
+    ] {
+        let head = read("globex", "head-object", key);
+        let mut found: BTreeMap<&str, &str> =
+            head["Metadata"].as_object().unwrap().iter().map(|(k, v)| (&**k, text(v))).collect();
+        assert!(found.remove("consign-source").unwrap().starts_with("s3://"), "{head:#}");
+        assert_eq!(found, metadata.iter().copied().collect(), "{key}");
+        let tagging = read("acme", "get-object-tagging", key);
+        let set = tagging["TagSet"].as_array().unwrap();
+        let mut found: BTreeMap<&str, &str> =
+            set.iter().map(|tag| (text(&tag["Key"]), text(&tag["Value"]))).collect();
+        assert_eq!(found.remove("consign-source").unwrap().len(), 64, "{tagging:#}");
+        assert_eq!(found, tags.iter().copied().collect(), "{key}");
+    }
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
 }
 
 fn now_ms() -> u64 {
