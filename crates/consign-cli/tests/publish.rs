@@ -11,6 +11,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 
 use consign_cloud::sqs::QueueUrl;
 use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
@@ -405,11 +406,21 @@ fn a_publisher_ends_although_nobody_answers() {
 #[test]
 fn a_function_answers_for_each_message() {
     let post = Post::new(as_it_is);
-    let version = post.put("scan", b"scan");
+    // As Lambda starts it: by its name, without a word.
+    let bootstrap = post.deployment.path("bootstrap");
+    std::fs::copy(env!("CARGO_BIN_EXE_consign"), &bootstrap).unwrap();
+    let mut named = post.deployment.tool(&bootstrap);
+    named.env("CONSIGN_AS", "acme").env("AWS_PROFILE", "acme");
+    answers_for_each_message(&post, named, 1);
+    let told = ["publish", "--as", "acme", "--profile", "acme", "--lambda"];
+    answers_for_each_message(&post, post.deployment.consign(&told), 2);
+}
+
+fn answers_for_each_message(post: &Post, mut command: Command, dead: u64) {
+    let key = format!("scan-{dead}");
+    let version = post.put(&key, b"scan");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = listener.local_addr().unwrap().to_string();
-    let mut command =
-        post.deployment.consign(&["publish", "--as", "acme", "--profile", "acme", "--lambda"]);
     let mut function = command.env("AWS_LAMBDA_RUNTIME_API", &api).spawn().unwrap();
     let message = |id: &str, queue: &str, body: &str| {
         serde_json::json!({
@@ -418,7 +429,7 @@ fn a_function_answers_for_each_message() {
             "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:eu-west-1:1:{queue}"),
         })
     };
-    let arrived = record(REPOSITORY, "scan", &version, "ObjectCreated:Put");
+    let arrived = record(REPOSITORY, &key, &version, "ObjectCreated:Put");
     let arrived = serde_json::json!({"Records": [arrived]}).to_string();
     let event = serde_json::json!({"Records": [
         message("good", QUEUE, &arrived),
@@ -431,8 +442,8 @@ fn a_function_answers_for_each_message() {
     let again: serde_json::Value = serde_json::from_str(&answer).unwrap();
     let expected = serde_json::json!({"batchItemFailures": [{"itemIdentifier": "other"}]});
     assert_eq!(again, expected);
-    assert_eq!(post.waiting(&format!("{QUEUE}-dead")), 1);
-    assert_eq!(post.delivered()["scan"], b"scan");
+    assert_eq!(post.waiting(&format!("{QUEUE}-dead")), dead);
+    assert_eq!(post.delivered()[&key], b"scan");
     invoke(&listener, "i-2", "[]");
     let (path, _) = answered(&listener);
     assert_eq!(path, "/2018-06-01/runtime/invocation/i-2/error");
