@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
+use consign_cloud::s3::GetObject;
 use consign_cloud::sqs::QueueUrl;
 use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
 use support::{both, succeed};
@@ -400,6 +401,55 @@ fn a_publisher_ends_although_nobody_answers() {
     until("an empty queue", || post.waiting(QUEUE) == 0);
     publisher.stop();
     post.expect_each_once(&keys);
+}
+
+/// From the daemon into a quarantine, past a scanner, to a consumer, and back to the publisher as an
+/// acknowledgement. As many labels go along as may, and the verdict still finds its place beside them.
+#[test]
+fn what_is_delivered_into_quarantine_is_scanned_fetched_and_acknowledged() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let post = Post::new(|text| {
+        text.replace("# quarantine = \"scanner\"", "quarantine = \"scanner\"")
+            + &format!("carry = {{ tags = {names:?} }}\n")
+            + "[party.scanner]\naccount = \"222222222222\"\nprincipal = \"user/consign/scanner\"\n"
+    });
+    let inbox = |party: &str, arguments: &[&str]| {
+        let who = ["--as", party, "--profile", party];
+        post.deployment.consign(&[&["inbox"], arguments, &who[..]].concat()).output().unwrap()
+    };
+    let standing = |party: &str, what: &str| {
+        let said = inbox(party, &[what, "--json"]);
+        let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+        said[0]["standing"].as_str().unwrap().to_owned()
+    };
+    post.deployment.run(&["keys", "new", "globex"]);
+    let publisher = post.publisher(&["--fetched-within", "1s"]);
+    let labels: Vec<(&str, &str)> = names.iter().map(|name| (*name, "x")).collect();
+    post.put_with(&post.cloud("acme-lab"), "scan", b"scan", &labels);
+    post.expect_records(1);
+    until("an unfetched delivery", || publisher.log().contains("not-fetched"));
+    publisher.stop();
+    assert_eq!(standing("globex", "list"), "quarantined");
+    assert_eq!(standing("acme", "acknowledgements"), "waiting");
+    let early = inbox("globex", &["fetch", "--into", "arrived", "--ack"]);
+    assert!(both(&early).contains("1 not ready"), "{}", both(&early));
+    assert!(!post.deployment.path("arrived/scan").exists());
+    let scanned = inbox("scanner", &["scan", "--scan-exec", "grep -q scan"]);
+    assert_eq!(scanned.status.code(), Some(0), "{}", both(&scanned));
+    assert_eq!(standing("globex", "list"), "delivered");
+    let bucket = INBOX.to_owned();
+    let object = GetObject { bucket, key: "scan".to_owned(), ..GetObject::default() };
+    let (tags, _) = post.block_on(post.cloud("acme").s3().get_object_tags(&object)).unwrap();
+    assert_eq!(tags.len(), names.len() + 2, "{tags:?}");
+    let fetched = inbox("globex", &["fetch", "--into", "arrived", "--ack"]);
+    assert_eq!(fetched.status.code(), Some(0), "{}", both(&fetched));
+    assert_eq!(std::fs::read(post.deployment.path("arrived/scan")).unwrap(), b"scan");
+    assert_eq!(standing("acme", "acknowledgements"), "acknowledged");
+    // It looks at both folders before it says that nothing comes: then it knows of nothing unfetched.
+    let watching = post.publisher(&["--fetched-within", "1s", "--expect-every", "1s"]);
+    until("a silence", || watching.log().contains("nothing-delivered"));
+    let log = watching.stop();
+    assert!(!log.contains("not-fetched"), "{log}");
 }
 
 /// AWS Lambda's runtime interface, as its developer guide describes it, on loopback.
