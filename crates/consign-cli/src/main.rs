@@ -11,6 +11,7 @@ mod progress;
 mod settings;
 mod terminal;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,7 +23,7 @@ use crate::settings::Settings;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(typed());
     let terminal = Terminal::new(arguments.global.json, arguments.global.quiet)
         .with_details(arguments.global.verbose);
     match start(arguments, &terminal) {
@@ -32,6 +33,15 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// What was typed. Lambda starts a custom runtime by its name alone, and means `publish`.
+fn typed() -> Vec<OsString> {
+    let mut typed: Vec<OsString> = std::env::args_os().collect();
+    if typed.len() == 1 && commands::publish::is_bootstrap() {
+        typed.push("publish".into());
+    }
+    typed
 }
 
 fn start(arguments: Arguments, terminal: &Terminal) -> Result<(), CommandError> {

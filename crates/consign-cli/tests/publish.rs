@@ -11,9 +11,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 
+use consign_cloud::s3::GetObject;
 use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
-use support::both;
+use support::{both, succeed};
 
 const QUEUE: &str = "consign-acme-globex-reports";
 
@@ -298,6 +300,72 @@ fn routes_decide_where_an_object_goes() {
     assert!(compared.contains("3 objects, 3 recorded before, 0 delivered now"), "{compared}");
 }
 
+/// What a route names goes along, by one request and in parts, as far as it is there; what it does not
+/// name stays behind, and by the other route everything does.
+#[test]
+fn what_a_route_names_goes_along() {
+    let tool = consign_testkit::require!("aws");
+    let post = Post::new(|text| {
+        text + "key = \"all/{key}\"\ncarry = { metadata = [\"Patient-Class\", \"ward\"], tags = [\"kind\", \"data class\"] }\n\
+                [route.bare]\nfrom = \"reports\"\nto = [\"reports-in\"]\nkey = \"bare/{key}\"\n"
+    });
+    let aws = |profile: &str, arguments: &[&str]| {
+        let mut command = post.deployment.tool(&tool);
+        command.arg("s3api").args(arguments).args(["--profile", profile]);
+        succeed(&mut command)
+    };
+    let put = |key: &str, content: &[u8], labels: &[&str]| {
+        let file = post.deployment.file("to-put", content);
+        let fixed = ["put-object", "--bucket", REPOSITORY, "--key", key, "--content-type"];
+        let file = ["text/x-report", "--body", file.to_str().unwrap()];
+        aws("acme-lab", &[&fixed[..], &file[..], labels].concat());
+    };
+    let labels = [
+        "--metadata",
+        "Patient-Class=in & out,secret=s",
+        "--tagging",
+        "kind=a%2Bb&data%20class=3&secret=s",
+    ];
+    let large = vec![b'l'; (7 << 20) + 3];
+    put("small", b"small", &labels);
+    put("large", &large, &labels);
+    put("plain", b"plain", &[]);
+    let (whole, part) = ((6 << 20).to_string(), (5 << 20).to_string());
+    let publisher = post.publisher(&["--single-copy-bytes-max", &whole, "--part-bytes-min", &part]);
+    post.expect_records(6);
+    publisher.stop();
+    assert!(post.read(&post.cloud("globex"), "all/large") == large, "another content");
+    let read = |profile: &str, call: &str, key: &str| -> serde_json::Value {
+        let said = aws(profile, &[call, "--bucket", INBOX, "--key", key]);
+        serde_json::from_str(&said).unwrap()
+    };
+    let class = ("patient-class", "in & out");
+    let tags = [("data class", "3"), ("kind", "a+b")];
+    for (key, metadata, tags) in [
+        ("all/small", &[class][..], &tags[..]),
+        ("all/large", &[class], &tags),
+        ("all/plain", &[], &[]),
+        ("bare/small", &[], &[]),
+        ("bare/large", &[], &[]),
+    ] {
+        let head = read("globex", "head-object", key);
+        let mut found: BTreeMap<&str, &str> =
+            head["Metadata"].as_object().unwrap().iter().map(|(k, v)| (&**k, text(v))).collect();
+        assert!(found.remove("consign-source").unwrap().starts_with("s3://"), "{head:#}");
+        assert_eq!(found, metadata.iter().copied().collect(), "{key}");
+        let tagging = read("acme", "get-object-tagging", key);
+        let set = tagging["TagSet"].as_array().unwrap();
+        let mut found: BTreeMap<&str, &str> =
+            set.iter().map(|tag| (text(&tag["Key"]), text(&tag["Value"]))).collect();
+        assert_eq!(found.remove("consign-source").unwrap().len(), 64, "{tagging:#}");
+        assert_eq!(found, tags.iter().copied().collect(), "{key}");
+    }
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
+}
+
 fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_millis().try_into().unwrap()
@@ -322,15 +390,74 @@ fn a_publisher_ends_although_nobody_answers() {
     post.expect_each_once(&keys);
 }
 
+/// From the daemon into a quarantine, past a scanner, to a consumer, and back to the publisher as an
+/// acknowledgement. As many labels go along as may, and the verdict still finds its place beside them.
+#[test]
+fn what_is_delivered_into_quarantine_is_scanned_fetched_and_acknowledged() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let post = Post::new(|text| {
+        text.replace("# quarantine = \"scanner\"", "quarantine = \"scanner\"")
+            + &format!("carry = {{ tags = {names:?} }}\n")
+            + "[party.scanner]\naccount = \"222222222222\"\nprincipal = \"user/consign/scanner\"\n"
+    });
+    let inbox = |party: &str, arguments: &[&str]| {
+        let who = ["--as", party, "--profile", party];
+        post.deployment.consign(&[&["inbox"], arguments, &who[..]].concat()).output().unwrap()
+    };
+    let standing = |party: &str, what: &str| {
+        let said = inbox(party, &[what, "--json"]);
+        let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+        said[0]["standing"].as_str().unwrap().to_owned()
+    };
+    post.deployment.run(&["keys", "new", "globex"]);
+    let publisher = post.publisher(&["--fetched-within", "1s"]);
+    let labels: Vec<(&str, &str)> = names.iter().map(|name| (*name, "x")).collect();
+    post.put_with(&post.cloud("acme-lab"), "scan", b"scan", &labels);
+    post.expect_records(1);
+    until("an unfetched delivery", || publisher.log().contains("not-fetched"));
+    publisher.stop();
+    assert_eq!(standing("globex", "list"), "quarantined");
+    assert_eq!(standing("acme", "acknowledgements"), "waiting");
+    let early = inbox("globex", &["fetch", "--into", "arrived", "--ack"]);
+    assert!(both(&early).contains("1 not ready"), "{}", both(&early));
+    assert!(!post.deployment.path("arrived/scan").exists());
+    let scanned = inbox("scanner", &["scan", "--scan-exec", "grep -q scan"]);
+    assert_eq!(scanned.status.code(), Some(0), "{}", both(&scanned));
+    assert_eq!(standing("globex", "list"), "delivered");
+    let bucket = INBOX.to_owned();
+    let object = GetObject { bucket, key: "scan".to_owned(), ..GetObject::default() };
+    let (tags, _) = post.block_on(post.cloud("acme").s3().get_object_tags(&object)).unwrap();
+    assert_eq!(tags.len(), names.len() + 2, "{tags:?}");
+    let fetched = inbox("globex", &["fetch", "--into", "arrived", "--ack"]);
+    assert_eq!(fetched.status.code(), Some(0), "{}", both(&fetched));
+    assert_eq!(std::fs::read(post.deployment.path("arrived/scan")).unwrap(), b"scan");
+    assert_eq!(standing("acme", "acknowledgements"), "acknowledged");
+    // It looks at both folders before it says that nothing comes: then it knows of nothing unfetched.
+    let watching = post.publisher(&["--fetched-within", "1s", "--expect-every", "1s"]);
+    until("a silence", || watching.log().contains("nothing-delivered"));
+    let log = watching.stop();
+    assert!(!log.contains("not-fetched"), "{log}");
+}
+
 /// AWS Lambda's runtime interface, as its developer guide describes it, on loopback.
 #[test]
 fn a_function_answers_for_each_message() {
     let post = Post::new(as_it_is);
-    let version = post.put("scan", b"scan");
+    // As Lambda starts it: by its name, without a word.
+    let bootstrap = post.deployment.path("bootstrap");
+    std::fs::copy(env!("CARGO_BIN_EXE_consign"), &bootstrap).unwrap();
+    let mut named = post.deployment.tool(&bootstrap);
+    named.env("CONSIGN_AS", "acme").env("AWS_PROFILE", "acme");
+    answers_for_each_message(&post, named, 1);
+    let told = ["publish", "--as", "acme", "--profile", "acme", "--lambda"];
+    answers_for_each_message(&post, post.deployment.consign(&told), 2);
+}
+
+fn answers_for_each_message(post: &Post, mut command: Command, dead: u64) {
+    let key = format!("scan-{dead}");
+    let version = post.put(&key, b"scan");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = listener.local_addr().unwrap().to_string();
-    let mut command =
-        post.deployment.consign(&["publish", "--as", "acme", "--profile", "acme", "--lambda"]);
     let mut function = command.env("AWS_LAMBDA_RUNTIME_API", &api).spawn().unwrap();
     let message = |id: &str, queue: &str, body: &str| {
         serde_json::json!({
@@ -339,7 +466,7 @@ fn a_function_answers_for_each_message() {
             "eventSource": "aws:sqs", "eventSourceARN": format!("arn:aws:sqs:eu-west-1:1:{queue}"),
         })
     };
-    let arrived = record(REPOSITORY, "scan", &version, "ObjectCreated:Put");
+    let arrived = record(REPOSITORY, &key, &version, "ObjectCreated:Put");
     let arrived = serde_json::json!({"Records": [arrived]}).to_string();
     let event = serde_json::json!({"Records": [
         message("good", QUEUE, &arrived),
@@ -352,8 +479,8 @@ fn a_function_answers_for_each_message() {
     let again: serde_json::Value = serde_json::from_str(&answer).unwrap();
     let expected = serde_json::json!({"batchItemFailures": [{"itemIdentifier": "other"}]});
     assert_eq!(again, expected);
-    assert_eq!(post.waiting(&format!("{QUEUE}-dead")), 1);
-    assert_eq!(post.delivered()["scan"], b"scan");
+    assert_eq!(post.waiting(&format!("{QUEUE}-dead")), dead);
+    assert_eq!(post.delivered()[&key], b"scan");
     invoke(&listener, "i-2", "[]");
     let (path, _) = answered(&listener);
     assert_eq!(path, "/2018-06-01/runtime/invocation/i-2/error");

@@ -12,6 +12,7 @@
 //! is for others to find out.
 
 mod acknowledgement;
+mod carry;
 mod check;
 mod date;
 mod delivery;
@@ -37,6 +38,7 @@ mod template;
 pub use acknowledgement::{
     ACKNOWLEDGEMENT_BYTES_MAX, ACKNOWLEDGEMENT_FORMAT, ACKNOWLEDGEMENT_NAMESPACE, Acknowledgement,
 };
+pub use carry::{Carry, Labels, METADATA_BYTES_MAX, VERDICT_TAG};
 pub use date::{Date, Timestamp};
 pub use delivery::{
     ACKNOWLEDGEMENTS, DELIVERIES, DELIVERY_BYTES_MAX, DELIVERY_FORMAT, DELIVERY_NAMESPACE,

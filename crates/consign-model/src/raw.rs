@@ -113,6 +113,14 @@ pub(crate) struct RawRoute {
     pub(crate) suffix: Option<At<String>>,
     pub(crate) tags: Vec<RawTag>,
     pub(crate) key: Option<At<String>>,
+    pub(crate) carry: RawCarry,
+}
+
+/// A route's `carry`: names of metadata and of tags.
+#[derive(Default)]
+pub(crate) struct RawCarry {
+    pub(crate) metadata: Vec<At<String>>,
+    pub(crate) tags: Vec<At<String>>,
 }
 
 /// One entry of a route's `tags`.

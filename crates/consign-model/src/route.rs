@@ -11,7 +11,7 @@
 use crate::name::shown;
 use crate::path::is_invisible;
 use crate::{ACKNOWLEDGEMENTS, DELIVERIES};
-use crate::{Date, Error, ErrorKind, Exchange, Inbox, InboxName, RepositoryName, RouteName};
+use crate::{Carry, Date, Error, ErrorKind, Exchange, Inbox, InboxName, RepositoryName, RouteName};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,6 +38,9 @@ pub struct Route {
     pub tags: BTreeMap<String, String>,
     /// The key in the inbox, below the inbox's prefix.
     pub key: KeyTemplate,
+    /// Which of the object's metadata and tags go along.
+    #[serde(skip_serializing_if = "Carry::is_empty")]
+    pub carry: Carry,
 }
 
 /// What a publisher knows of an object that has arrived in a repository.
@@ -83,10 +86,17 @@ impl Exchange {
         })
     }
 
-    /// Whether some route of `repository` looks at tags, so that the publisher has to ask for them.
+    /// Whether some route of `repository` chooses by tags, so that without them nobody knows where an
+    /// object goes.
     #[must_use]
     pub fn routes_by_tags(&self, repository: &RepositoryName) -> bool {
         self.routes_from(repository).any(|route| !route.tags.is_empty())
+    }
+
+    /// Whether some route of `repository` carries tags along.
+    #[must_use]
+    pub fn carries_tags(&self, repository: &RepositoryName) -> bool {
+        self.routes_from(repository).any(|route| route.carry.wants_tags())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where objects go, whatever their keys are: cases a person would write down, and everything else.
 
-use consign_model::{Arrival, Date, Exchange, RepositoryName};
+use consign_model::{Arrival, Date, Exchange, Labels, RepositoryName, VERDICT_TAG};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -230,4 +230,29 @@ fn route() -> impl Strategy<Value = String> {
     (affix(), affix(), tags, key).prop_map(|(prefix, suffix, tags, key)| {
         format!("prefix = \"{prefix}\"\nsuffix = \"{suffix}\"\n{tags}\nkey = \"{key}\"")
     })
+}
+
+#[test]
+fn what_is_named_goes_along_and_nothing_else() {
+    let exchange = exchange(
+        "[route.some]\nfrom = \"reports\"\nto = [\"one\"]\n\
+         carry = { metadata = [\"Patient-Class\", \"absent\"], tags = [\"kind\"] }\n\
+         [route.none]\nfrom = \"reports\"\nto = [\"two\"]\n",
+    );
+    assert!(exchange.carries_tags(&reports()) && !exchange.routes_by_tags(&reports()));
+    let map = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let source = Labels {
+        metadata: map(&[("patient-class", "a"), ("kind", "b"), ("consign-source", "c")]),
+        tags: map(&[("kind", "d"), ("Kind", "e"), ("patient-class", "f"), (VERDICT_TAG, "g")]),
+    };
+    let carried = |name: &str| {
+        let from = reports();
+        let route = exchange.routes_from(&from).find(|it| it.name.as_str() == name);
+        route.expect("a route").carry.choose(&source)
+    };
+    let some = Labels { metadata: map(&[("patient-class", "a")]), tags: map(&[("kind", "d")]) };
+    assert_eq!(carried("some"), some);
+    assert_eq!(carried("none"), Labels::default());
 }

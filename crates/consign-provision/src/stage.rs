@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The tag by which a scanner says what it found: Amazon's own word, so that GuardDuty may be it.
-pub const SCAN_TAG: &str = "GuardDutyMalwareScanStatus";
+pub const SCAN_TAG: &str = consign_model::VERDICT_TAG;
 /// Its value on an object that may be read.
 pub const SCAN_CLEAN: &str = "NO_THREATS_FOUND";
 
@@ -47,7 +47,7 @@ pub enum Stage {
 pub struct RepositoryStage {
     /// The queue of what arrives.
     pub queue: DesiredQueue,
-    /// Whether a route looks at tags, so that the generator gives them.
+    /// Whether a route chooses by tags or carries some, so that the generator gives them.
     pub tagged: bool,
 }
 
@@ -263,8 +263,8 @@ fn repository(exchange: &Exchange, it: &Repository) -> Result<DesiredLane, Error
     };
     lane.readers.push(publisher);
     lane.expire_days = it.expire_days;
-    lane.stage =
-        Stage::Repository(RepositoryStage { queue, tagged: exchange.routes_by_tags(&it.name) });
+    let tagged = exchange.routes_by_tags(&it.name) || exchange.carries_tags(&it.name);
+    lane.stage = Stage::Repository(RepositoryStage { queue, tagged });
     Ok(lane)
 }
 

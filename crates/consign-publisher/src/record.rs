@@ -1,6 +1,6 @@
 //! What is to be delivered, what was, and why something was not.
 
-use consign_model::{DeliveryId, InboxName, RouteName, SourceDigest};
+use consign_model::{DeliveryId, InboxName, Labels, RouteName, SourceDigest};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Permanent;
@@ -67,7 +67,7 @@ impl SourceId {
     }
 }
 
-/// What HEAD says of a source.
+/// What HEAD says of a source, and its tags where a route carries some along.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct There {
     /// Version id, in a bucket with versioning.
@@ -80,6 +80,9 @@ pub struct There {
     pub checksum_crc64nvme: Option<String>,
     /// MIME type.
     pub content_type: Option<String>,
+    /// All of its metadata, and its tags where some route carries any. Which of them go along is the
+    /// route's to say.
+    pub labels: Labels,
 }
 
 /// What the tags of a target say: its content, and whatever is told with it, is not the

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use consign_model::{Arrival, Date, Exchange, Inbox, InboxName, Repository, RepositoryName};
+use consign_model::{
+    Arrival, Date, Exchange, Inbox, InboxName, Labels, Repository, RepositoryName, RouteName,
+};
 
 use crate::event::{Happening, Malformed, Notice};
 use crate::record::{Cause, Reason, Source, Target, Task};
@@ -57,9 +59,21 @@ impl Routing {
         names.into_iter().filter_map(|name| self.exchange.inbox(name)).collect()
     }
 
-    /// Whether a route asks for the object's tags.
+    /// Whether where an object goes depends on its tags.
     pub fn wants_tags(&self) -> bool {
         self.exchange.routes_by_tags(&self.repository.name)
+    }
+
+    /// Whether a copy takes some of the object's tags along.
+    pub fn carries_tags(&self) -> bool {
+        self.exchange.carries_tags(&self.repository.name)
+    }
+
+    /// What of a source's labels goes along by this route.
+    pub fn carried(&self, route: &RouteName, source: &Labels) -> Labels {
+        let mut routes = self.exchange.routes_from(&self.repository.name);
+        let route = routes.find(|it| it.name == *route);
+        route.map(|route| route.carry.choose(source)).unwrap_or_default()
     }
 
     /// Whether where an object goes depends on its day.

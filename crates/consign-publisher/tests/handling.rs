@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+use consign_model::Labels;
 use consign_publisher::{
     Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Placed, Received, Seen, Source,
     Step, Target, Task, There,
@@ -42,6 +43,7 @@ fn there(bytes: u64) -> There {
         bytes,
         checksum_crc64nvme: Some("c".to_owned()),
         content_type: None,
+        labels: Labels::default(),
     }
 }
 

@@ -31,7 +31,7 @@ use std::future::Future;
 use tokio::task::JoinSet;
 
 /// The tag by which a scanner says what it found, as GuardDuty does.
-pub const VERDICT_TAG: &str = "GuardDutyMalwareScanStatus";
+pub const VERDICT_TAG: &str = consign_model::VERDICT_TAG;
 /// Its value on what may be read.
 pub const VERDICT_CLEAN: &str = "NO_THREATS_FOUND";
 /// Its value on what may not.

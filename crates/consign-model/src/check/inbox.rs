@@ -1,18 +1,17 @@
 //! Judgements about repositories, inboxes and the routes between them.
 
 use super::{Check, WRITERS};
+use crate::carry::{TAG_VALUE_CHARS_MAX, fits_a_tag, is_tag_name};
 use crate::name::shown;
-use crate::raw::{At, RawExchange, RawInbox, RawRepository, RawRoute, list, nearest};
+use crate::raw::{At, RawCarry, RawExchange, RawInbox, RawRepository, RawRoute, list, nearest};
 use crate::{
-    ACKNOWLEDGEMENTS, BucketName, DELIVERIES, Error, ErrorKind, Exchange, Inbox, InboxName,
+    ACKNOWLEDGEMENTS, BucketName, Carry, DELIVERIES, Error, ErrorKind, Exchange, Inbox, InboxName,
     KeyTemplate, Party, PartyName, Repository, RepositoryName, Route, RouteName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// S3's limits on an object's tags.
+/// S3's limit on an object's tags.
 const TAGS_MAX: usize = 10;
-const TAG_NAME_CHARS_MAX: usize = 128;
-const TAG_VALUE_CHARS_MAX: usize = 256;
 const KEY_BYTES_MAX: usize = 1024;
 /// Each pair of routes into one inbox is compared.
 const ROUTES_MAX: usize = 500;
@@ -240,6 +239,7 @@ impl Check<'_> {
             prefix: self.affix(&what, "prefix", raw.prefix.as_ref())?,
             suffix: self.affix(&what, "suffix", raw.suffix.as_ref())?,
             tags: self.tags(&what, raw)?,
+            carry: self.carry(&what, &raw.carry)?,
             key,
             name,
         };
@@ -289,13 +289,9 @@ impl Check<'_> {
     }
 
     fn tags(&self, what: &str, raw: &RawRoute) -> Result<BTreeMap<String, String>, Error> {
-        let plain = |c: char| c.is_alphanumeric() || " +-=._:/@".contains(c);
-        let fits = |text: &str, max: usize| text.chars().count() <= max && text.chars().all(plain);
         for tag in &raw.tags {
             let (name, value) = (&tag.name.value, &tag.value.value);
-            let good =
-                !name.is_empty() && fits(name, TAG_NAME_CHARS_MAX) && !name.starts_with("aws:");
-            if !good || !fits(value, TAG_VALUE_CHARS_MAX) {
+            if !is_tag_name(name) || !fits_a_tag(value, TAG_VALUE_CHARS_MAX) {
                 let message = format!(
                     "{what} looks for the tag {} = {}, which no object has: names have 1 to 128 \
                      characters and do not begin with `aws:`, values 256 at most, of letters, digits, \
@@ -313,6 +309,22 @@ impl Check<'_> {
         }
         let tags = raw.tags.iter();
         Ok(tags.map(|tag| (tag.name.value.clone(), tag.value.value.clone())).collect())
+    }
+
+    fn carry(&self, what: &str, raw: &RawCarry) -> Result<Carry, Error> {
+        let mut carry = Carry::default();
+        let refused = |kind: &str, name: &At<String>, reason: &str| {
+            let message =
+                format!("{what} cannot carry the {kind} {}: {reason}", shown(&name.value));
+            self.source.error(ErrorKind::BadValue, name.offset, message)
+        };
+        for name in &raw.metadata {
+            carry.allow_metadata(&name.value).map_err(|why| refused("metadata", name, why))?;
+        }
+        for name in &raw.tags {
+            carry.allow_tag(&name.value).map_err(|why| refused("tag", name, why))?;
+        }
+        Ok(carry)
     }
 
     /// Who delivers to each inbox, and that everything declared has a use.

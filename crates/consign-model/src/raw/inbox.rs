@@ -1,6 +1,6 @@
 //! The tables of a secure inbox: `[repository.NAME]`, `[inbox.NAME]` and `[route.NAME]`.
 
-use super::{At, RawRoute, RawTag, Table};
+use super::{At, RawCarry, RawRoute, RawTag, Table};
 use super::{RawInbox, RawRepository};
 use crate::Error;
 
@@ -40,7 +40,7 @@ pub(super) fn inbox(name: At<String>, table: &Table) -> Result<RawInbox, Error> 
 }
 
 pub(super) fn route(name: At<String>, table: &Table) -> Result<RawRoute, Error> {
-    table.knows(&["from", "to", "prefix", "suffix", "tags", "key"])?;
+    table.knows(&["from", "to", "prefix", "suffix", "tags", "key", "carry"])?;
     Ok(RawRoute {
         name,
         from: table.required("from", Table::string)?,
@@ -49,7 +49,25 @@ pub(super) fn route(name: At<String>, table: &Table) -> Result<RawRoute, Error> 
         suffix: table.optional("suffix", Table::string)?,
         tags: tags(table)?,
         key: table.optional("key", Table::string)?,
+        carry: carry(table)?,
     })
+}
+
+/// `carry = { metadata = ["patient-class"], tags = ["kind"] }`: what goes along with a copy.
+fn carry(table: &Table) -> Result<RawCarry, Error> {
+    let Some(value) = table.entries.get("carry") else { return Ok(RawCarry::default()) };
+    let Some(entries) = value.get_ref().as_table() else {
+        let wanted = "a table: { metadata = [\"NAME\"], tags = [\"NAME\"] }";
+        return Err(table.wrong_type("carry", value, wanted));
+    };
+    let what = format!("`carry` of {}", table.what);
+    let inner = Table::new(table.source, what, value.span().start, entries);
+    inner.knows(&["metadata", "tags"])?;
+    let names = |field: &str| {
+        let list = inner.optional(field, Table::strings)?;
+        Ok(list.map(|list| list.value).unwrap_or_default())
+    };
+    Ok(RawCarry { metadata: names("metadata")?, tags: names("tags")? })
 }
 
 /// `tags = { kind = "report" }`: names that the file chooses, so none is unknown.

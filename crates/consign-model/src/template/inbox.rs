@@ -70,6 +70,7 @@ to = ["reports-in"]
 # suffix = ".pdf"         # only keys that end so
 # tags = {{ kind = "report" }}
 # key = "{{key}}"           # there; also {{rest}}, {{prefix}}, {{name}}, {{version}}, {{date}} and plain text
+# carry = {{ metadata = ["patient-class"], tags = ["kind"] }}  # beside the content type
 "#
     )
 }

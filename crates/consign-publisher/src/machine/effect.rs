@@ -1,5 +1,7 @@
 //! What a handling asks for, and what it is told.
 
+use consign_model::RouteName;
+
 use crate::failure::Failure;
 use crate::record::{Delivery, Placed, Reason, Seen, Source, SourceId, Target, There};
 
@@ -51,7 +53,7 @@ pub struct Received {
 pub enum Effect {
     /// HEAD the object, and ask the routes where it goes. [`Answer::Seen`].
     Look(Source),
-    /// HEAD the object. [`Answer::Source`].
+    /// HEAD the object, and ask for its tags where a route carries some. [`Answer::Source`].
     HeadSource(Source),
     /// Look for the record of this delivery. [`Answer::Record`].
     FindRecord {
@@ -67,8 +69,10 @@ pub enum Effect {
     Copy {
         /// What, its version pinned.
         source: Source,
-        /// What it is: its ETag pins it, its content type goes with it.
+        /// What it is: its ETag pins it; its content type and what the route carries go with it.
         content: There,
+        /// By which route.
+        route: RouteName,
         /// What the copy says that it is.
         of: SourceId,
         /// To where.
@@ -78,8 +82,10 @@ pub enum Effect {
     CreateUpload {
         /// What the object will say that it is.
         of: SourceId,
-        /// Its content type goes with it.
+        /// Its content type and what the route carries go with it.
         content: There,
+        /// By which route.
+        route: RouteName,
         /// To where.
         target: Target,
     },

@@ -567,6 +567,7 @@ impl Handling {
             return;
         };
         let (source, target) = (task.source.clone(), task.target.clone());
+        let route = task.route.clone();
         match &mut self.phase {
             Phase::LookingAtSource => effects.push(Effect::HeadSource(source)),
             Phase::LookingForRecord(found) => {
@@ -575,11 +576,11 @@ impl Handling {
             Phase::AskingTarget(..) => effects.push(Effect::AskTarget(target)),
             Phase::Copying(found) => {
                 let (of, content) = (found.of.clone(), found.content.clone().unwrap_or_default());
-                effects.push(Effect::Copy { source, content, of, target });
+                effects.push(Effect::Copy { source, content, route, of, target });
             }
             Phase::Uploading(found, None) => {
                 let (of, content) = (found.of.clone(), found.content.clone().unwrap_or_default());
-                effects.push(Effect::CreateUpload { of, content, target });
+                effects.push(Effect::CreateUpload { of, content, route, target });
             }
             Phase::Uploading(found, Some(upload)) => {
                 if let Some(content) = &found.content {

@@ -10,7 +10,7 @@ use consign_cloud::s3::{
 use consign_cloud::{Error, ErrorKind};
 use consign_model::{
     DELIVERY_FORMAT, DELIVERY_NAMESPACE, Date, DeliveryRecord, DeliverySource, DeliveryTarget,
-    SOURCE_TAG, SourceDigest, Timestamp,
+    Labels, METADATA_BYTES_MAX, RouteName, SOURCE_TAG, SourceDigest, Timestamp,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -21,7 +21,7 @@ use crate::machine::{Answer, Effect};
 use crate::notice::Notice;
 use crate::record::{Delivery, Placed, Reason, Seen, Source, SourceId, Target, There};
 
-/// S3's bound on user metadata is 2 KiB in all. A longer source is in the record alone.
+/// A longer source is in the record alone, and so is one for which what is carried leaves no room.
 const SOURCE_TEXT_MAX: usize = 1500;
 
 /// What stands for itself in the text of a source.
@@ -34,7 +34,7 @@ impl Publisher {
         match effect {
             Effect::Look(source) => Answer::Seen(self.look(source).await),
             Effect::HeadSource(source) => {
-                Answer::Source(self.head(&source).await.map(|head| there(&head)))
+                Answer::Source(self.find(&source).await.map(|(head, tags)| there(head, tags)))
             }
             Effect::FindRecord { of, target } => {
                 let found = self.find_record(&of, &target).await;
@@ -44,11 +44,12 @@ impl Publisher {
                 Answer::Record(found)
             }
             Effect::AskTarget(target) => Answer::Target(self.ask_target(&target).await),
-            Effect::Copy { source, content, of, target } => {
-                Answer::Copied(self.copy(&source, &content, &of, &target).await)
+            Effect::Copy { source, content, route, of, target } => {
+                let placed = self.labelled(&content, &route, &of, &target);
+                Answer::Copied(self.copy(&source, &content, placed).await)
             }
-            Effect::CreateUpload { of, content, target } => {
-                let target = placed(&content, Some(&of), &target);
+            Effect::CreateUpload { of, content, route, target } => {
+                let target = self.labelled(&content, &route, &of, &target);
                 let begun = self.setup.cloud.s3().create_multipart(&target).await;
                 Answer::UploadCreated(self.told("begin an upload", begun))
             }
@@ -60,7 +61,7 @@ impl Publisher {
                 Answer::Copied(self.complete(&upload_id, etags, bytes, &target).await)
             }
             Effect::AbortUpload { upload_id, target } => {
-                let target = placed(&There::default(), None, &target);
+                let target = place(&target);
                 let aborted = self.setup.cloud.s3().abort_multipart(&target, &upload_id).await;
                 let _left_to_the_lifecycle = self.told("abort an upload", aborted);
                 Answer::Tick
@@ -106,28 +107,60 @@ impl Publisher {
 
     async fn look(&self, mut source: Source) -> Result<Seen, Failure> {
         let routing = &self.setup.routing;
-        let content = match self.head(&source).await {
-            Ok(head) => Some(head),
+        let found = match self.find(&source).await {
+            Ok(found) => Some(found),
             // It may have been delivered long ago; without its day or tags nobody knows to where.
             Err(Failure::Absent) if !routing.wants_day() && !routing.wants_tags() => None,
             Err(failure) => return Err(failure),
         };
-        let mut tags = BTreeMap::new();
         let mut day = Date::from_unix_ms(0);
-        if let Some(head) = &content {
+        let mut content = None;
+        if let Some((head, tags)) = found {
             source.version_id.clone_from(&head.version_id);
             let modified = head.modified_ms.and_then(|ms| u64::try_from(ms).ok());
             day = modified.map_or(day, Date::from_unix_ms);
-            if routing.wants_tags() {
-                let read = self.setup.cloud.s3().get_object_tags(&pinned(&source, None)).await;
-                tags = self.told("read tags", read)?.0;
-            }
+            content = Some(there(head, tags));
         }
-        let (tasks, refused) = routing.tasks(&source, day, &tags);
+        let untagged = BTreeMap::new();
+        let tags = content.as_ref().map_or(&untagged, |there| &there.labels.tags);
+        let (tasks, refused) = routing.tasks(&source, day, tags);
         if tasks.is_empty() && refused.is_empty() {
             self.notice(&Notice::Unrouted(&source));
         }
-        Ok(Seen { content: content.as_ref().map(there), tasks, refused })
+        Ok(Seen { content, tasks, refused })
+    }
+
+    /// The object, and its tags where somebody has to know them.
+    async fn find(&self, source: &Source) -> Result<(Head, BTreeMap<String, String>), Failure> {
+        let routing = &self.setup.routing;
+        let head = self.head(source).await?;
+        if !routing.wants_tags() && !routing.carries_tags() {
+            return Ok((head, BTreeMap::new()));
+        }
+        let mut object = pinned(source, None);
+        object.version_id.clone_from(&head.version_id);
+        let read = self.setup.cloud.s3().get_object_tags(&object).await;
+        Ok((head, self.told("read tags", read)?.0))
+    }
+
+    /// The target of a copy. Of the source's labels those go along that the route names, and nothing
+    /// else: a tag or a header of the source may mean something at the target.
+    fn labelled(
+        &self,
+        content: &There,
+        route: &RouteName,
+        of: &SourceId,
+        target: &Target,
+    ) -> MultipartTarget {
+        let Labels { mut metadata, mut tags } = self.setup.routing.carried(route, &content.labels);
+        tags.insert(SOURCE_TAG.to_owned(), of.digest().to_string());
+        let carried: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let room = METADATA_BYTES_MAX.saturating_sub(carried + SOURCE_TAG.len());
+        if let Some(text) = source_text(of).filter(|text| text.len() <= room) {
+            metadata.insert(SOURCE_TAG.to_owned(), text);
+        }
+        let content_type = content.content_type.clone();
+        MultipartTarget { content_type, metadata, tags, ..place(target) }
     }
 
     /// With its checksum, for which S3 asks KMS. Where KMS refuses, HEAD says so without a word; so
@@ -179,12 +212,11 @@ impl Publisher {
         &self,
         source: &Source,
         content: &There,
-        of: &SourceId,
-        target: &Target,
+        target: MultipartTarget,
     ) -> Result<(Option<String>, Option<String>), Failure> {
         let copy = CopyObject {
             source: pinned(source, Some(&content.etag)),
-            target: placed(content, Some(of), target),
+            target,
             keep_metadata: false,
             if_none_match: true,
         };
@@ -202,7 +234,7 @@ impl Publisher {
         target: &Target,
     ) -> Result<String, Failure> {
         let source = pinned(source, Some(etag));
-        let target = placed(&There::default(), None, target);
+        let target = place(target);
         let number = i32::try_from(part).unwrap_or(i32::MAX);
         let s3 = self.setup.cloud.s3();
         let copied =
@@ -224,7 +256,7 @@ impl Publisher {
             if_none_match: true,
             ..CompleteMultipart::default()
         };
-        let target = placed(&There::default(), None, target);
+        let target = place(target);
         let s3 = self.setup.cloud.s3();
         let done = s3.complete_multipart(&target, upload_id, complete).await;
         let done = self.told("complete an upload", done)?;
@@ -354,19 +386,14 @@ fn pinned(source: &Source, etag: Option<&str>) -> GetObject {
     }
 }
 
-/// The target of a copy. Of the source's metadata its content type goes along, and nothing else: a
-/// tag or a header of the source may mean something at the target.
-fn placed(content: &There, of: Option<&SourceId>, target: &Target) -> MultipartTarget {
-    let tag = |of: &SourceId| (SOURCE_TAG.to_owned(), of.digest().to_string());
-    let text = |of: &SourceId| Some((SOURCE_TAG.to_owned(), source_text(of)?));
+/// Where a copy goes, without anything that it says of itself.
+fn place(target: &Target) -> MultipartTarget {
     MultipartTarget {
         bucket: target.bucket.clone(),
         key: target.key.clone(),
         expected_bucket_owner: Some(target.owner.clone()),
-        content_type: content.content_type.clone(),
-        metadata: of.and_then(text).into_iter().collect(),
-        tags: of.map(tag).into_iter().collect(),
         encryption: encryption(target),
+        ..MultipartTarget::default()
     }
 }
 
@@ -382,12 +409,13 @@ fn source_text(of: &SourceId) -> Option<String> {
     (text.len() <= SOURCE_TEXT_MAX).then_some(text)
 }
 
-fn there(head: &Head) -> There {
+fn there(head: Head, tags: BTreeMap<String, String>) -> There {
     There {
-        version_id: head.version_id.clone(),
+        version_id: head.version_id,
         etag: head.etag.as_deref().unwrap_or_default().trim_matches('"').to_owned(),
         bytes: head.bytes,
-        checksum_crc64nvme: head.checksum_crc64nvme.clone(),
-        content_type: head.content_type.clone(),
+        checksum_crc64nvme: head.checksum_crc64nvme,
+        content_type: head.content_type,
+        labels: Labels { metadata: head.metadata, tags },
     }
 }

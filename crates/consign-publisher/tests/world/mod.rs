@@ -11,7 +11,7 @@ use consign_publisher::{
     Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Reason, Received, Source,
     SourceId, Step, Target, Task,
 };
-use stores::{Inbox, Recorded, Repository};
+use stores::{Inbox, Recorded, Repository, labels_of};
 
 const LEASE_SECONDS: u32 = 60;
 /// Small, so that large objects are cheap.
@@ -389,18 +389,19 @@ impl World {
             Effect::AskTarget(target) => {
                 self.tried(failure, |world| world.inbox.ask(&target.key), Answer::Target)
             }
-            Effect::Copy { source, content, of, target } => self.tried(
+            Effect::Copy { source, content, of, target, .. } => self.tried(
                 failure,
                 |world| {
-                    let there = world.repository.get(&source, &content.etag)?;
-                    assert!(there.bytes <= LIMITS.single_copy_bytes_max, "too large to copy");
-                    world.create(of, &target.key, there.checksum_crc64nvme)
+                    assert!(content.bytes <= LIMITS.single_copy_bytes_max, "too large to copy");
+                    assert_eq!(content, world.repository.get(&source, &content.etag)?);
+                    world.create(of, &target.key, content.checksum_crc64nvme)
                 },
                 Answer::Copied,
             ),
-            Effect::CreateUpload { of, target, .. } => self.tried(
+            Effect::CreateUpload { of, content, target, .. } => self.tried(
                 failure,
                 |world| {
+                    assert_eq!(content.labels, labels_of(&of));
                     world.next_id += 1;
                     Ok(world.inbox.begin(world.next_id, of, target.key))
                 },

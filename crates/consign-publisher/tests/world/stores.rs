@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consign_model::DeliveryId;
+use consign_model::{DeliveryId, Labels};
 use consign_publisher::{
     Delivery, Failure, Permanent, Placed, Seen, Source, SourceId, Task, There,
 };
@@ -28,6 +28,7 @@ impl Repository {
             bytes,
             checksum_crc64nvme: Some(checksum.clone()),
             content_type: None,
+            labels: labels_of(&of),
         };
         self.objects.insert(of.clone(), there);
         self.checksums.insert(of.clone(), checksum);
@@ -190,4 +191,10 @@ impl Inbox {
         }
         taken
     }
+}
+
+/// What a copy must be told of the object, however often it was looked at.
+pub(crate) fn labels_of(of: &SourceId) -> Labels {
+    let labels = BTreeMap::from([("of".to_owned(), of.version.clone())]);
+    Labels { metadata: labels.clone(), tags: labels }
 }

@@ -28,7 +28,7 @@ const EVENT_BYTES_MAX: usize = 8 << 20;
 const MARGIN_MS: u64 = 2000;
 
 /// Lambda starts a custom runtime under this name.
-pub(super) fn is_bootstrap() -> bool {
+pub(crate) fn is_bootstrap() -> bool {
     let name = std::env::args_os().next();
     name.is_some_and(|name| std::path::Path::new(&name).file_name() == Some("bootstrap".as_ref()))
 }

@@ -7,6 +7,8 @@ mod log;
 mod station;
 pub(crate) mod time;
 
+pub(crate) use lambda::is_bootstrap;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
