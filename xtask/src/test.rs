@@ -83,7 +83,9 @@ fn checks() -> Outcome {
 fn tests() -> Outcome {
     run::step(
         "tests",
-        run::cargo().args(["test", "--profile", "ci", "--workspace", "--", "--show-output"]),
+        run::cargo()
+            .args(["test", "--profile", "ci", "--workspace", "--no-fail-fast"])
+            .args(["--", "--show-output"]),
     )
 }
 
