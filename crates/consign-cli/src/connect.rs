@@ -19,6 +19,7 @@ pub(crate) fn cloud_settings(
     consign_cloud::Settings {
         profile: settings.profile.clone(),
         endpoint: settings.endpoint.clone(),
+        s3_endpoint: settings.s3_endpoint.clone(),
         region,
         ca_bundle: settings.ca_bundle.clone(),
         ..consign_cloud::Settings::default()

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     pub(crate) profile: Option<String>,
     pub(crate) endpoint: Option<String>,
+    /// Of S3 alone.
+    pub(crate) s3_endpoint: Option<String>,
     pub(crate) region: Option<String>,
     pub(crate) ca_bundle: Option<PathBuf>,
     /// The shared credentials file and the shared configuration file of AWS.
@@ -68,6 +70,7 @@ impl Settings {
         let exchange_is_named = global.exchange.is_some()
             || variable("CONSIGN_EXCHANGE").is_some()
             || file.exchange.is_some();
+        let said_endpoint = global.endpoint.clone().or_else(|| variable("CONSIGN_ENDPOINT"));
         Ok(Settings {
             home: folders.home.clone(),
             exchange_is_named,
@@ -91,12 +94,12 @@ impl Settings {
                 .or_else(|| variable("CONSIGN_PROFILE"))
                 .or_else(|| variable("AWS_PROFILE"))
                 .or(file.profile),
-            endpoint: global
-                .endpoint
-                .clone()
-                .or_else(|| variable("CONSIGN_ENDPOINT"))
-                .or_else(|| variable("AWS_ENDPOINT_URL"))
-                .or(file.endpoint),
+            // What is named for consign is meant for every service.
+            s3_endpoint: match &said_endpoint {
+                Some(_) => None,
+                None => variable("AWS_ENDPOINT_URL_S3"),
+            },
+            endpoint: said_endpoint.or_else(|| variable("AWS_ENDPOINT_URL")).or(file.endpoint),
             region: global.region.clone().or_else(|| variable("AWS_REGION")).or(file.region),
             ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
             ssh_dir: folders.home.join(".ssh"),
@@ -214,6 +217,22 @@ mod tests {
         assert_eq!(settings.exchange_file, PathBuf::from("flag.toml"));
         assert_eq!(settings.profile.as_deref(), Some("variable"));
         assert_eq!(settings.party.unwrap().as_ref(), "file");
+    }
+
+    #[test]
+    fn an_endpoint_of_s3_alone_yields_to_one_that_is_named_for_consign() {
+        let vars = environment(&[
+            ("HOME", "/nowhere"),
+            ("AWS_ENDPOINT_URL", "https://all"),
+            ("AWS_ENDPOINT_URL_S3", "https://store"),
+        ]);
+        let settings = Settings::resolve(&Global::default(), &vars).unwrap();
+        assert_eq!(settings.endpoint.as_deref(), Some("https://all"));
+        assert_eq!(settings.s3_endpoint.as_deref(), Some("https://store"));
+        let flags = Global { endpoint: Some("https://named".to_owned()), ..Global::default() };
+        let settings = Settings::resolve(&flags, &vars).unwrap();
+        assert_eq!(settings.endpoint.as_deref(), Some("https://named"));
+        assert_eq!(settings.s3_endpoint, None);
     }
 
     #[test]

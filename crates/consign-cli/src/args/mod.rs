@@ -69,7 +69,8 @@ pub(crate) struct Global {
     /// Profile of the AWS credentials file [env: CONSIGN_PROFILE, AWS_PROFILE]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Settings")]
     pub(crate) profile: Option<String>,
-    /// Address of an S3-compatible store or a local cloud [env: CONSIGN_ENDPOINT, AWS_ENDPOINT_URL]
+    /// Address of an S3-compatible store or a local cloud [env: CONSIGN_ENDPOINT, AWS_ENDPOINT_URL,
+    /// AWS_ENDPOINT_URL_S3]
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     pub(crate) endpoint: Option<String>,
     /// AWS Region [default: that of the exchange file]
