@@ -328,6 +328,7 @@ fn what_a_route_names_goes_along() {
     ];
     let large = vec![b'l'; (7 << 20) + 3];
     put("small", b"small", &labels);
+    post.publish(&["--backfill"]);
     put("large", &large, &labels);
     put("plain", b"plain", &[]);
     let (whole, part) = ((6 << 20).to_string(), (5 << 20).to_string());

@@ -34,7 +34,9 @@ impl Publisher {
         match effect {
             Effect::Look(source) => Answer::Seen(self.look(source).await),
             Effect::HeadSource(source) => {
-                Answer::Source(self.find(&source).await.map(|(head, tags)| there(head, tags)))
+                let tagged = self.setup.routing.carries_tags();
+                let found = self.find(&source, tagged).await;
+                Answer::Source(found.map(|(head, tags)| there(head, tags)))
             }
             Effect::FindRecord { of, target } => {
                 let found = self.find_record(&of, &target).await;
@@ -107,7 +109,8 @@ impl Publisher {
 
     async fn look(&self, mut source: Source) -> Result<Seen, Failure> {
         let routing = &self.setup.routing;
-        let found = match self.find(&source).await {
+        let tagged = routing.wants_tags() || routing.carries_tags();
+        let found = match self.find(&source, tagged).await {
             Ok(found) => Some(found),
             // It may have been delivered long ago; without its day or tags nobody knows to where.
             Err(Failure::Absent) if !routing.wants_day() && !routing.wants_tags() => None,
@@ -130,11 +133,14 @@ impl Publisher {
         Ok(Seen { content, tasks, refused })
     }
 
-    /// The object, and its tags where somebody has to know them.
-    async fn find(&self, source: &Source) -> Result<(Head, BTreeMap<String, String>), Failure> {
-        let routing = &self.setup.routing;
+    /// The object, and its tags if they have to be known.
+    async fn find(
+        &self,
+        source: &Source,
+        tagged: bool,
+    ) -> Result<(Head, BTreeMap<String, String>), Failure> {
         let head = self.head(source).await?;
-        if !routing.wants_tags() && !routing.carries_tags() {
+        if !tagged {
             return Ok((head, BTreeMap::new()));
         }
         let mut object = pinned(source, None);
