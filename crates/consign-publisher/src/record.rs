@@ -1,5 +1,6 @@
 //! What is to be delivered, what was, and why something was not.
 
+use consign_cloud::s3::Checksums;
 use consign_model::{DeliveryId, InboxName, Labels, RouteName, SourceDigest};
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +77,8 @@ pub struct There {
     pub etag: String,
     /// Size.
     pub bytes: u64,
-    /// CRC-64/NVME of the whole, where S3 has it.
-    pub checksum_crc64nvme: Option<String>,
+    /// What S3 has of the whole.
+    pub checksums: Checksums,
     /// MIME type.
     pub content_type: Option<String>,
     /// All of its metadata, and its tags where some route carries any. Which of them go along is the

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+use consign_cloud::s3::Checksums;
 use consign_model::Labels;
 use consign_publisher::{
     Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Placed, Received, Seen, Source,
@@ -36,12 +37,16 @@ fn task() -> Task {
     }
 }
 
+fn checksums(crc32: &str) -> Checksums {
+    Checksums::of_whole([("crc32", Some(crc32.to_owned()))])
+}
+
 fn there(bytes: u64) -> There {
     There {
         version_id: Some("v".to_owned()),
         etag: "e".to_owned(),
         bytes,
-        checksum_crc64nvme: Some("c".to_owned()),
+        checksums: checksums("c"),
         content_type: None,
         labels: Labels::default(),
     }
@@ -75,6 +80,16 @@ fn a_message_without_events_is_deleted_at_once() {
 }
 
 #[test]
+fn a_copy_that_is_not_what_was_sent_is_put_aside() {
+    let (handling, _) = begin(1);
+    let (handling, _, _) = run(handling, vec![(1, Answer::Seen(Ok(seen(5))))]);
+    let (handling, _, _) = run(handling, vec![(2, Answer::Record(Ok(false)))]);
+    let (_, effects, _) = run(handling, vec![(3, Answer::Copied(Ok((None, checksums("d")))))]);
+    let different = |effect: &Effect| matches!(effect, Effect::PutAside(reasons) if reasons[0].cause == Cause::Different);
+    assert!(effects.iter().any(different), "{effects:?}");
+}
+
+#[test]
 fn five_requests_deliver_an_object() {
     let (handling, effects) = begin(1);
     assert_eq!(effects, [Effect::Look(task().source)]);
@@ -83,7 +98,7 @@ fn five_requests_deliver_an_object() {
     let (handling, effects, _) = run(handling, vec![(2, Answer::Record(Ok(false)))]);
     let [Effect::Copy { of, content, .. }] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((of.version.as_str(), content.etag.as_str()), ("v", "e"));
-    let made = (Some("v2".to_owned()), Some("c".to_owned()));
+    let made = (Some("v2".to_owned()), checksums("c"));
     let (handling, effects, _) = run(handling, vec![(3, Answer::Copied(Ok(made)))]);
     let [Effect::Record(delivery)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(delivery.content, Some(there(5)));
@@ -215,7 +230,7 @@ fn stray_answers_are_ignored() {
         Answer::Deleted(Ok(())),
         Answer::PutAside(Ok(())),
         Answer::Waited,
-        Answer::Copied(Ok((None, None))),
+        Answer::Copied(Ok((None, Checksums::default()))),
         Answer::PartCopied { upload_id: String::new(), part: 0, result: Err(Failure::Absent) },
         Answer::PartCopied { upload_id: String::new(), part: u32::MAX, result: Ok(String::new()) },
     ] {

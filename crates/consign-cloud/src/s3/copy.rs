@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::body::Pulse;
+use super::checksums::checksums;
 use super::object::tagging;
 use super::{CompletedPart, Encryption, GetObject, MultipartTarget, PutDone, S3};
 use crate::error::{Call, Error, ErrorKind};
@@ -96,6 +97,7 @@ impl S3 {
         };
         Ok(PutDone {
             version_id: done.version_id,
+            checksums: checksums!(result),
             etag: result.e_tag,
             checksum_crc64nvme: result.checksum_crc64_nvme,
             encryption: done.server_side_encryption.map(|sse| sse.as_str().to_owned()),

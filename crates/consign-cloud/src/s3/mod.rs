@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 pub mod bucket;
+mod checksums;
 mod copy;
 pub mod inspect;
 mod list;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+pub use checksums::Checksums;
 pub use copy::CopyObject;
 pub use list::{Entry, ListRequest, Page, UploadEntry, UploadsPage, VersionEntry, VersionsPage};
 pub use multipart::{CompleteMultipart, CompletedPart, ListedPart, MultipartTarget, UploadPart};
@@ -188,6 +190,8 @@ pub struct PutDone {
     pub etag: Option<String>,
     /// CRC-64/NVME of the whole object as S3 holds it, where the server says.
     pub checksum_crc64nvme: Option<String>,
+    /// All that it says, in whatever algorithm.
+    pub checksums: Checksums,
     /// `AES256`, `aws:kms` or `aws:kms:dsse`, where the server says.
     pub encryption: Option<String>,
     /// ARN of the KMS key used.
@@ -245,6 +249,8 @@ pub struct Head {
     pub customer_key_md5: Option<String>,
     /// CRC-64/NVME of the whole object, where known.
     pub checksum_crc64nvme: Option<String>,
+    /// All that is known, in whatever algorithm.
+    pub checksums: Checksums,
 }
 
 /// One object of a bulk delete that was refused.

@@ -9,6 +9,7 @@ use aws_sdk_s3::types::{
 use bytes::Bytes;
 
 use super::body::Pulse;
+use super::checksums::checksums;
 use super::object::{length, tagging};
 use super::{Body, CustomerKey, Encryption, PutDone, S3};
 use crate::error::{Call, Error, ErrorKind};
@@ -204,6 +205,7 @@ impl S3 {
         Ok(PutDone {
             version_id: done.version_id,
             etag: done.e_tag,
+            checksums: checksums!(done),
             checksum_crc64nvme: done.checksum_crc64_nvme,
             encryption: done.server_side_encryption.map(|sse| sse.as_str().to_owned()),
             kms_key: done.ssekms_key_id,

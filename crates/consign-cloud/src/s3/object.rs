@@ -14,6 +14,7 @@ use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::body::Pulse;
+use super::checksums::checksums;
 use super::{Body, DeleteRefused, Encryption, GetObject, Head, PutDone, PutObject, RangeRead, S3};
 use crate::error::{Call, Error, ErrorKind};
 
@@ -56,6 +57,7 @@ impl S3 {
         Ok(PutDone {
             version_id: done.version_id,
             etag: done.e_tag,
+            checksums: checksums!(done),
             checksum_crc64nvme: done.checksum_crc64_nvme,
             encryption: done.server_side_encryption.map(|sse| sse.as_str().to_owned()),
             kms_key: done.ssekms_key_id,
@@ -219,6 +221,7 @@ impl S3 {
             encryption: head.server_side_encryption.map(|sse| sse.as_str().to_owned()),
             kms_key: head.ssekms_key_id,
             customer_key_md5: head.sse_customer_key_md5,
+            checksums: checksums!(head),
             checksum_crc64nvme: head.checksum_crc64_nvme,
         })
     }

@@ -1,5 +1,6 @@
 //! What a handling asks for, and what it is told.
 
+use consign_cloud::s3::Checksums;
 use consign_model::RouteName;
 
 use crate::failure::Failure;
@@ -160,8 +161,8 @@ pub enum Answer {
     /// What is at the target. Without the right to list the bucket, S3 answers "denied" for an
     /// empty place as well.
     Target(Result<Placed, Failure>),
-    /// The object was made: its version id and checksum, where known.
-    Copied(Result<(Option<String>, Option<String>), Failure>),
+    /// The object was made: its version id and checksums, where known.
+    Copied(Result<(Option<String>, Checksums), Failure>),
     /// The upload's id.
     UploadCreated(Result<String, Failure>),
     /// A part's ETag.

@@ -31,6 +31,8 @@ pub use effect::{Answer, Effect, Limits, Received, Step};
 use state::{Found, Job, Phase, Why};
 use upload::{End, Upload};
 
+use consign_cloud::s3::Checksums;
+
 use crate::failure::{Failure, Permanent};
 use crate::record::{Cause, Delivery, Placed, Reason, Seen, Source, There};
 use crate::wait::Jitter;
@@ -240,7 +242,7 @@ impl Handling {
         let denied = Failure::Permanent(Permanent::Denied);
         match result {
             Ok(placed) if placed.of == Some(found.of.digest()) => {
-                self.arrived(&found, placed.version_id, None, effects);
+                self.arrived(&found, placed.version_id, &Checksums::default(), effects);
             }
             Ok(placed) => self.give_up(Cause::Conflict { there: placed.of }, effects),
             Err(failure) if failure == denied && why == Why::Unsure => {
@@ -281,13 +283,11 @@ impl Handling {
     fn copied(
         &mut self,
         found: Found,
-        result: Result<(Option<String>, Option<String>), Failure>,
+        result: Result<(Option<String>, Checksums), Failure>,
         effects: &mut Vec<Effect>,
     ) {
         match result {
-            Ok((version_id, checksum)) => {
-                self.arrived(&found, version_id, checksum.as_deref(), effects);
-            }
+            Ok((version_id, made)) => self.arrived(&found, version_id, &made, effects),
             // The place is taken: by whom?
             Err(Failure::Taken) => self.enter(Phase::AskingTarget(found, Why::Taken), effects),
             // It may have been carried out.
@@ -381,12 +381,11 @@ impl Handling {
         &mut self,
         found: &Found,
         version_id: Option<String>,
-        checksum: Option<&str>,
+        made: &Checksums,
         effects: &mut Vec<Effect>,
     ) {
         let Some(Job::Deliver(task, _)) = self.jobs.front() else { return };
-        let sent = found.content.as_ref().and_then(|it| it.checksum_crc64nvme.as_deref());
-        if matches!((checksum, sent), (Some(a), Some(b)) if a != b) {
+        if found.content.as_ref().is_some_and(|sent| sent.checksums.contradict(made)) {
             return self.give_up(Cause::Different, effects);
         }
         let delivery = Delivery {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use consign_cloud::s3::{
-    Body, CompleteMultipart, CompletedPart, CopyObject, Encryption, GetObject, Head, ListRequest,
-    MultipartTarget, PutObject,
+    Body, Checksums, CompleteMultipart, CompletedPart, CopyObject, Encryption, GetObject, Head,
+    ListRequest, MultipartTarget, PutObject,
 };
 use consign_cloud::{Error, ErrorKind};
 use consign_model::{
@@ -219,7 +219,7 @@ impl Publisher {
         source: &Source,
         content: &There,
         target: MultipartTarget,
-    ) -> Result<(Option<String>, Option<String>), Failure> {
+    ) -> Result<(Option<String>, Checksums), Failure> {
         let copy = CopyObject {
             source: pinned(source, Some(&content.etag)),
             target,
@@ -227,7 +227,7 @@ impl Publisher {
             if_none_match: true,
         };
         let done = self.told("copy", self.setup.cloud.s3().copy_object(&copy).await)?;
-        Ok((done.version_id, done.checksum_crc64nvme))
+        Ok((done.version_id, done.checksums))
     }
 
     async fn copy_part(
@@ -254,7 +254,7 @@ impl Publisher {
         etags: Vec<String>,
         bytes: u64,
         target: &Target,
-    ) -> Result<(Option<String>, Option<String>), Failure> {
+    ) -> Result<(Option<String>, Checksums), Failure> {
         let part = |(number, etag)| CompletedPart { number, etag, checksum_crc64nvme: None };
         let complete = CompleteMultipart {
             parts: (1..).zip(etags).map(part).collect(),
@@ -266,7 +266,7 @@ impl Publisher {
         let s3 = self.setup.cloud.s3();
         let done = s3.complete_multipart(&target, upload_id, complete).await;
         let done = self.told("complete an upload", done)?;
-        Ok((done.version_id, done.checksum_crc64nvme))
+        Ok((done.version_id, done.checksums))
     }
 
     /// Signature first: whoever finds a record finds what signs it.
@@ -311,7 +311,8 @@ impl Publisher {
                 key: delivery.target.key.clone(),
                 version: delivery.target_version_id.clone(),
             },
-            crc64nvme: content.and_then(|there| there.checksum_crc64nvme.clone()),
+            crc64nvme: content
+                .and_then(|there| there.checksums.get("crc64nvme").map(str::to_owned)),
         };
         let bytes = record.to_bytes();
         // Whoever reads it would refuse it: better nobody signs it.
@@ -420,7 +421,7 @@ fn there(head: Head, tags: BTreeMap<String, String>) -> There {
         version_id: head.version_id,
         etag: head.etag.as_deref().unwrap_or_default().trim_matches('"').to_owned(),
         bytes: head.bytes,
-        checksum_crc64nvme: head.checksum_crc64nvme,
+        checksums: head.checksums,
         content_type: head.content_type,
         labels: Labels { metadata: head.metadata, tags },
     }

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chance::Random;
 pub(crate) use chance::{Chance, Kind};
+use consign_cloud::s3::Checksums;
 use consign_publisher::{
     Answer, Cause, Effect, Failure, Handling, Limits, Permanent, Reason, Received, Source,
     SourceId, Step, Target, Task,
 };
-use stores::{Inbox, Recorded, Repository, labels_of};
+use stores::{Inbox, Recorded, Repository, is_of, labels_of};
 
 const LEASE_SECONDS: u32 = 60;
 /// Small, so that large objects are cheap.
@@ -394,7 +395,7 @@ impl World {
                 |world| {
                     assert!(content.bytes <= LIMITS.single_copy_bytes_max, "too large to copy");
                     assert_eq!(content, world.repository.get(&source, &content.etag)?);
-                    world.create(of, &target.key, content.checksum_crc64nvme)
+                    world.create(of, &target.key, content.checksums)
                 },
                 Answer::Copied,
             ),
@@ -422,8 +423,8 @@ impl World {
                 |world| {
                     let (of, assembled) = world.inbox.assembled(&upload_id, &etags)?;
                     assert_eq!(assembled, bytes, "parts are missing");
-                    let checksum = world.repository.checksum(&of);
-                    let made = world.create(of, &target.key, checksum)?;
+                    let checksums = world.repository.checksums(&of);
+                    let made = world.create(of, &target.key, checksums)?;
                     world.inbox.uploads.remove(&upload_id);
                     Ok(made)
                 },
@@ -479,9 +480,9 @@ impl World {
         &mut self,
         of: SourceId,
         place: &str,
-        checksum: Option<String>,
-    ) -> Result<(Option<String>, Option<String>), Failure> {
-        let made = self.inbox.create(&of, place, checksum)?;
+        checksums: Checksums,
+    ) -> Result<(Option<String>, Checksums), Failure> {
+        let made = self.inbox.create(&of, place, checksums)?;
         *self.creations.entry((of, place.to_owned())).or_default() += 1;
         Ok(made)
     }
@@ -591,10 +592,4 @@ impl World {
     pub(crate) fn queue_is_empty(&self) -> bool {
         self.queue.is_empty()
     }
-}
-
-/// An object that could not even be looked at has no target yet.
-fn is_of(reason: &Reason, task: &Task) -> bool {
-    let target = reason.target.as_ref().is_none_or(|target| *target == task.target);
-    reason.source.as_ref() == Some(&task.source) && target
 }

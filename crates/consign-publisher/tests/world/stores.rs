@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use consign_cloud::s3::Checksums;
 use consign_model::{DeliveryId, Labels};
 use consign_publisher::{
-    Delivery, Failure, Permanent, Placed, Seen, Source, SourceId, Task, There,
+    Delivery, Failure, Permanent, Placed, Reason, Seen, Source, SourceId, Task, There,
 };
+
+fn checksums(text: &str) -> Checksums {
+    Checksums::of_whole([("crc32", Some(text.to_owned()))])
+}
 
 #[derive(Default)]
 pub(crate) struct Repository {
     objects: BTreeMap<SourceId, There>,
-    checksums: BTreeMap<SourceId, String>,
+    checksums: BTreeMap<SourceId, Checksums>,
     pub(crate) denied: BTreeSet<SourceId>,
 }
 
@@ -21,17 +26,17 @@ impl Repository {
             key: format!("object-{number}"),
             version: format!("version-{number}"),
         };
-        let checksum = format!("checksum-{number}");
+        let checksums = checksums(&number.to_string());
         let there = There {
             version_id: Some(of.version.clone()),
             etag: format!("etag-{number}"),
             bytes,
-            checksum_crc64nvme: Some(checksum.clone()),
+            checksums: checksums.clone(),
             content_type: None,
             labels: labels_of(&of),
         };
         self.objects.insert(of.clone(), there);
-        self.checksums.insert(of.clone(), checksum);
+        self.checksums.insert(of.clone(), checksums);
         if denied {
             self.denied.insert(of.clone());
         }
@@ -42,8 +47,8 @@ impl Repository {
         self.objects.remove(of);
     }
 
-    pub(crate) fn checksum(&self, of: &SourceId) -> Option<String> {
-        self.checksums.get(of).cloned()
+    pub(crate) fn checksums(&self, of: &SourceId) -> Checksums {
+        self.checksums.get(of).cloned().unwrap_or_default()
     }
 
     pub(crate) fn head(&self, source: &Source) -> Result<There, Failure> {
@@ -93,7 +98,7 @@ pub(crate) struct Inbox {
 
 struct Copied {
     of: SourceId,
-    checksum: Option<String>,
+    checksums: Checksums,
 }
 
 pub(crate) struct Recorded {
@@ -125,9 +130,8 @@ impl Inbox {
     /// Whether what lies there is what its record says, as whoever fetches it finds out.
     pub(crate) fn fits(&self, recorded: &Recorded) -> bool {
         let said = recorded.delivery.content.as_ref();
-        let said = said.and_then(|content| content.checksum_crc64nvme.as_ref());
         let there = self.objects.get(&recorded.delivery.target.key);
-        there.is_some_and(|there| said.is_none() || there.checksum.as_ref() == said)
+        there.is_some_and(|there| said.is_none_or(|said| said.checksums == there.checksums))
     }
 
     /// `If-None-Match: *`: whatever is there stays.
@@ -135,16 +139,16 @@ impl Inbox {
         &mut self,
         of: &SourceId,
         place: &str,
-        checksum: Option<String>,
-    ) -> Result<(Option<String>, Option<String>), Failure> {
+        checksums: Checksums,
+    ) -> Result<(Option<String>, Checksums), Failure> {
         if self.objects.contains_key(place) {
             return Err(Failure::Taken);
         }
         let spoiled = self.spoils.contains(of);
-        let checksum = if spoiled { Some("spoiled".to_owned()) } else { checksum };
-        let there = Copied { of: of.clone(), checksum: checksum.clone() };
+        let checksums = if spoiled { self::checksums("spoiled") } else { checksums };
+        let there = Copied { of: of.clone(), checksums: checksums.clone() };
         self.objects.insert(place.to_owned(), there);
-        Ok((None, checksum))
+        Ok((None, checksums))
     }
 
     pub(crate) fn begin(&mut self, number: u64, of: SourceId, place: String) -> String {
@@ -197,4 +201,10 @@ impl Inbox {
 pub(crate) fn labels_of(of: &SourceId) -> Labels {
     let labels = BTreeMap::from([("of".to_owned(), of.version.clone())]);
     Labels { metadata: labels.clone(), tags: labels }
+}
+
+/// An object that could not even be looked at has no target yet.
+pub(crate) fn is_of(reason: &Reason, task: &Task) -> bool {
+    let target = reason.target.as_ref().is_none_or(|target| *target == task.target);
+    reason.source.as_ref() == Some(&task.source) && target
 }
