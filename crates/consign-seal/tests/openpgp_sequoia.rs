@@ -6,28 +6,14 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use common::gpg::{now, run, succeed};
-use common::{judge, ramp};
+use common::{judge, python_with, ramp};
 use consign_seal::openpgp::{self, Certificate, KeyKind, OpenOptions, SealOptions, SecretKey};
 
 const LENGTHS: [usize; 8] = [0, 1, 65_535, 65_536, 65_537, 131_072, 1_000_003, 20 << 20];
-
-/// A Python that has pysequoia: the judges' own, or the one on PATH.
-fn pysequoia() -> Option<PathBuf> {
-    let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/judges/bin/python");
-    let found = [judges, PathBuf::from("python3")].into_iter().find(|python| {
-        let check = Command::new(python).args(["-c", "import pysequoia"]).output();
-        check.is_ok_and(|output| output.status.success())
-    });
-    if found.is_none() {
-        let thread = std::thread::current();
-        eprintln!("SKIPPED {}: pysequoia is missing", thread.name().unwrap_or("a test"));
-    }
-    found
-}
 
 struct Sequoia {
     python: PathBuf,
@@ -36,7 +22,7 @@ struct Sequoia {
 
 impl Sequoia {
     fn new() -> Option<Sequoia> {
-        Some(Sequoia { python: pysequoia()?, folder: tempfile::tempdir().unwrap() })
+        Some(Sequoia { python: python_with("pysequoia")?, folder: tempfile::tempdir().unwrap() })
     }
 
     fn call(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {

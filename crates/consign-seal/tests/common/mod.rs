@@ -66,6 +66,21 @@ pub(crate) fn node_package(name: &str) -> Option<PathBuf> {
     package
 }
 
+/// A Python that has this module: that of `cargo xtask judges`, or the one on PATH; says visibly which
+/// test goes without it.
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/judges/bin/python");
+    let found = [judges, PathBuf::from("python3")].into_iter().find(|python| {
+        let check = Command::new(python).args(["-c", &format!("import {module}")]).output();
+        check.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        let thread = std::thread::current();
+        eprintln!("SKIPPED {}: {module} is missing", thread.name().unwrap_or("a test"));
+    }
+    found
+}
+
 /// Runs a program with `input` on its standard input.
 pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
