@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod apply;
 pub(crate) mod audit;
+mod closed_lane;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod destroy;

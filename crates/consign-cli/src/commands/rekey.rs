@@ -6,6 +6,7 @@ use consign::{Office, RekeyOptions, Rekeyed, by_mode};
 use consign_model::{AtRest, Exchange, Lane, LaneName};
 use consign_provision::{Desired, KeyArn, Maintenance};
 
+use super::closed_lane::open_again;
 use super::lane_secret;
 use super::world::World;
 use crate::args::{Mode, RekeyArgs};
@@ -68,13 +69,7 @@ async fn move_all(
     let mut maintenance = Maintenance::begin(desired, cloud, current.as_ref()).await?;
     terminal.say(&format!("Lane {} is closed to its parties.", lane.name));
     let moved = move_closed(args, lane, &office, current.as_ref(), &mut maintenance).await;
-    let ended = maintenance.end().await;
-    if ended.is_ok() {
-        terminal.say(&format!("Lane {} is open again.", lane.name));
-    }
-    let moved = moved?;
-    ended?;
-    Ok(moved)
+    open_again(maintenance, lane, moved, terminal).await
 }
 
 /// What happens while the lane is closed.

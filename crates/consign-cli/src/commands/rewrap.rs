@@ -9,6 +9,7 @@ use consign_cloud::Cloud;
 use consign_model::{ConsignmentId, Exchange, Lane, LaneName, PartyName};
 use consign_provision::{KeyArn, Maintenance};
 
+use super::closed_lane::open_again;
 use super::rekey::desired_lane;
 use super::world::World;
 use crate::args::RewrapArgs;
@@ -114,13 +115,7 @@ async fn closed(
     let mut maintenance = Maintenance::begin(desired, &office.cloud, current.as_ref()).await?;
     terminal.say(&format!("Lane {} is closed to its parties.", lane.name));
     let done = while_closed(office, lane, current.as_ref(), options, &mut maintenance).await;
-    let ended = maintenance.end().await;
-    if ended.is_ok() {
-        terminal.say(&format!("Lane {} is open again.", lane.name));
-    }
-    let done = done?;
-    ended?;
-    Ok(done)
+    open_again(maintenance, lane, done, terminal).await
 }
 
 async fn while_closed(
