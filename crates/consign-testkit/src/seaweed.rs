@@ -21,6 +21,10 @@ use crate::judges;
 /// Measured: ready after three to five seconds on two cores; the rest is for a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
+const STARTS: u32 = 3;
+/// The process ended before it was ready.
+const ENDED: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
 /// A running SeaweedFS. Dropping it kills the process and removes its data.
 pub struct Seaweed {
     process: Child,
@@ -37,9 +41,19 @@ impl Seaweed {
     /// Starts `weed` (see [`judges::find`]) and waits until it takes writes.
     ///
     /// # Errors
-    /// When the process does not start, ends early or is not ready in time; the message carries the
-    /// end of its log.
+    /// When the process does not start, ends early (three times: somebody may take one of its ports
+    /// before it does) or is not ready in time; the message carries the end of its log.
     pub async fn start(weed: &Path) -> io::Result<Seaweed> {
+        for _ in 1..STARTS {
+            match Seaweed::start_once(weed).await {
+                Err(error) if error.kind() == ENDED => {}
+                done => return done,
+            }
+        }
+        Seaweed::start_once(weed).await
+    }
+
+    async fn start_once(weed: &Path) -> io::Result<Seaweed> {
         let folder = tempfile::tempdir()?;
         let identities = serde_json::json!({ "identities": [{
             "name": "admin",
@@ -66,10 +80,11 @@ impl Seaweed {
         {
             while !answers(at(port), path, statuses).await {
                 if let Some(status) = seaweed.process.try_wait()? {
-                    return Err(seaweed.failed(&format!("weed ended with {status}")));
+                    return Err(seaweed.failed(ENDED, &format!("weed ended with {status}")));
                 }
                 if start.elapsed() > READY_WITHIN {
-                    return Err(seaweed.failed("weed was not ready in time"));
+                    let late = "weed was not ready in time";
+                    return Err(seaweed.failed(io::ErrorKind::TimedOut, late));
                 }
                 sleep(Duration::from_millis(50)).await;
             }
@@ -92,11 +107,11 @@ impl Seaweed {
         self.folder.path()
     }
 
-    fn failed(&self, what: &str) -> io::Error {
+    fn failed(&self, kind: io::ErrorKind, what: &str) -> io::Error {
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(5).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        io::Error::other(format!("{what}:\n{}", tail.join("\n")))
+        io::Error::new(kind, format!("{what}:\n{}", tail.join("\n")))
     }
 }
 
@@ -132,16 +147,38 @@ fn arguments(ports: &[u16; 8]) -> Vec<String> {
     arguments
 }
 
-/// Ports that nobody has at this moment, all different because all are held until the last is found.
+/// Ports that nobody has at this moment, all different because all are held until the last is found. Not
+/// of those that systems hand to connections: it takes seconds until `weed` listens on the last.
 fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
     let mut held = Vec::new();
     let mut ports = [0; N];
+    let mut tries = AnyPort::new();
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = loop {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, tries.next_port())) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                bound => break bound?,
+            }
+        };
         *port = listener.local_addr()?.port();
         held.push(listener);
     }
     Ok(ports)
+}
+
+/// Ports from 20,000 to 32,767 in no order, another one for every process and every start.
+struct AnyPort(std::hash::RandomState, u64);
+
+impl AnyPort {
+    fn new() -> AnyPort {
+        AnyPort(std::hash::RandomState::new(), 0)
+    }
+
+    fn next_port(&mut self) -> u16 {
+        self.1 += 1;
+        let number = std::hash::BuildHasher::hash_one(&self.0, self.1) % 12_768;
+        20_000 + u16::try_from(number).unwrap_or_default()
+    }
 }
 
 fn at(port: u16) -> SocketAddr {
