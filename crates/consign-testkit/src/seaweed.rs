@@ -138,6 +138,7 @@ fn arguments(ports: &[u16; 8]) -> Vec<String> {
         ("s3.port.grpc", s3_grpc),
         // Switched off: these default to fixed ports.
         ("s3.port.iceberg", &0),
+        ("s3.port.lance", &0),
         ("metricsPort", &0),
     ] {
         arguments.push(format!("-{name}={port}"));
