@@ -191,6 +191,28 @@ impl Sqs {
         self.ask(call, "DeleteMessage", &input).await.map(drop)
     }
 
+    /// Deletes up to ten messages that were received; says of each, in their order, whether it is gone.
+    ///
+    /// # Errors
+    /// When none was looked at.
+    pub async fn delete_batch(
+        &self,
+        queue: &QueueUrl,
+        receipts: &[&str],
+    ) -> Result<Vec<Result<(), Error>>, Error> {
+        if receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = Call::new("sqs:DeleteMessageBatch", queue.as_str());
+        let entry =
+            |(number, receipt)| json!({ "Id": format!("{number}"), "ReceiptHandle": receipt });
+        let entries: Vec<Value> = receipts.iter().enumerate().map(entry).collect();
+        let input = json!({ "QueueUrl": queue.0, "Entries": entries });
+        let answer = self.ask(call.clone(), "DeleteMessageBatch", &input).await?;
+        let deleted = |number: usize| batch_answer(&call, &answer, &format!("{number}"));
+        Ok((0..receipts.len()).map(deleted).collect())
+    }
+
     /// Hides a message that was received until `seconds` (0 to 43,200) from now: more time to work
     /// on it, or with 0 none.
     ///
@@ -249,6 +271,23 @@ impl Sqs {
 fn url_of(call: Call, answer: &Value) -> Result<QueueUrl, Error> {
     let url = answer["QueueUrl"].as_str().map(QueueUrl::new);
     url.ok_or_else(|| call.error(ErrorKind::InvalidResponse, "the answer has no queue URL"))
+}
+
+/// What a batch's answer says of one of its entries; one of which it says nothing may be done or not.
+fn batch_answer(call: &Call, answer: &Value, id: &str) -> Result<(), Error> {
+    let of_it = |list: &str| {
+        answer[list].as_array().into_iter().flatten().find(|entry| entry["Id"].as_str() == Some(id))
+    };
+    if of_it("Successful").is_some() {
+        return Ok(());
+    }
+    let Some(failed) = of_it("Failed") else {
+        let why = "the answer leaves an entry out";
+        return Err(call.clone().error(ErrorKind::InvalidResponse, why));
+    };
+    let text = |name: &str| failed[name].as_str().map(str::to_owned);
+    let status = if failed["SenderFault"].as_bool() == Some(true) { 400 } else { 500 };
+    Err(call.clone().answered(text("Code"), text("Message"), status))
 }
 
 fn message(value: &Value) -> Option<Message> {

@@ -100,6 +100,17 @@ async fn a_queue_lives_and_dies() {
     sqs.delete(&url, &again.receipt).await.expect("deleted");
     sqs.delete(&url, &again.receipt).await.expect("deleted already");
 
+    sqs.send(&url, "one").await.expect("sent");
+    let [one] = sqs.receive(&url, 1, 20, 30).await.expect("received").try_into().expect("one");
+    let receipts = [again.receipt.as_str(), "not a receipt", &one.receipt];
+    let deleted = sqs.delete_batch(&url, &receipts).await.expect("looked at");
+    let kinds = deleted.iter().map(|each| each.as_ref().err().map(|error| error.kind()));
+    let kinds: Vec<_> = kinds.collect();
+    assert_eq!(kinds, [None, Some(ErrorKind::InvalidRequest), None], "{deleted:?}");
+    let stale = sqs.extend(&url, &one.receipt, 0).await.expect_err("deleted");
+    assert_eq!(stale.kind(), ErrorKind::InvalidRequest, "{stale}");
+    assert!(sqs.delete_batch(&url, &[]).await.expect("nothing asked").is_empty());
+
     let stranger = connect(&running, GLOBEX).await;
     let denied = stranger.sqs().receive(&url, 1, 0, 30).await.expect_err("a stranger");
     assert_eq!(denied.kind(), ErrorKind::AccessDenied, "{denied}");

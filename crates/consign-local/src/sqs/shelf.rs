@@ -5,6 +5,8 @@
 //! be seen again. A second table says under which time a message lies, for those who hold a handle.
 //! Bodies are sealed under the root's master key.
 
+use std::ops::Bound;
+
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +24,8 @@ const MESSAGES: TableDefinition<'_, Place, &[u8]> = TableDefinition::new("sqs.me
 /// (queue, sequence) → visible from.
 const PLACES: TableDefinition<'_, (u64, u64), u64> = TableDefinition::new("sqs.places");
 
-/// One receive looks at no more rows than this that turn out to be past their time.
-const EXPIRED_MAX: usize = 1000;
+/// One receive looks at no more rows than this, of which some turn out to be past their time.
+const ROWS_MAX: usize = 1000;
 
 /// Queue, visible from, sequence.
 type Place = (u64, u64, u64);
@@ -212,10 +214,18 @@ pub(crate) fn receive(
         },
         None => None,
     };
-    let mut received = Vec::new();
-    for (place, mut message) in front(transaction, number, now_ms, max + EXPIRED_MAX)? {
+    let mut received: Vec<(Handle, Message)> = Vec::new();
+    let mut after = (number, 0, 0);
+    for _ in 0..ROWS_MAX {
         if received.len() == max {
             break;
+        }
+        let mut rows = front(transaction, after, now_ms, 1)?;
+        let Some((place, mut message)) = rows.pop() else { break };
+        after = place;
+        if received.iter().any(|(handle, _)| handle.sequence == place.2) {
+            // Hidden for no time at all, it may be seen again; not by this receive.
+            continue;
         }
         if message.sent_ms.saturating_add(retention_ms) <= now_ms {
             remove(transaction, place)?;
@@ -243,17 +253,17 @@ pub(crate) fn receive(
     Ok(received)
 }
 
-/// The rows at the front of a queue.
+/// The next rows of a queue, behind a place.
 fn front(
     transaction: &WriteTransaction,
-    queue: u64,
+    after: Place,
     now_ms: u64,
     max: usize,
 ) -> Result<Vec<(Place, Message)>> {
     let table = transaction.open_table(MESSAGES).or_storage()?;
-    let rows = (queue, 0, 0)..=(queue, now_ms, u64::MAX);
+    let rows = (Bound::Excluded(after), Bound::Included((after.0, now_ms, u64::MAX)));
     let mut found = Vec::new();
-    for row in table.range(rows).or_storage()?.take(max) {
+    for row in table.range::<Place>(rows).or_storage()?.take(max) {
         let (at, row) = row.or_storage()?;
         found.push((at.value(), from_json(row.value())?));
     }
@@ -326,7 +336,7 @@ pub(crate) fn move_back(
     now_ms: u64,
 ) -> Result<(u64, u64)> {
     let (mut moved, mut stayed) = (0, 0);
-    for (place, mut message) in front(transaction, from.number, now_ms, usize::MAX)? {
+    for (place, mut message) in front(transaction, (from.number, 0, 0), now_ms, usize::MAX)? {
         let source = message.source.as_deref();
         let source = source.and_then(|arn| QueueName::of_arn(arn, &from.region));
         let target = match to.cloned().or(source) {

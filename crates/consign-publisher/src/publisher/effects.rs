@@ -356,10 +356,7 @@ impl Publisher {
 
     async fn delete(&self, origin: &Origin) -> Result<(), Failure> {
         match origin {
-            Origin::Queue { queue, receipt, .. } => {
-                let deleted = self.setup.cloud.sqs().delete(queue, receipt).await;
-                self.told("delete a message", deleted)
-            }
+            Origin::Queue { done, receipt, .. } => done.delete(receipt.clone()).await,
             // Whoever gave it deletes it, knowing what came of it.
             Origin::Elsewhere { .. } | Origin::Dead { .. } | Origin::Listing => Ok(()),
         }

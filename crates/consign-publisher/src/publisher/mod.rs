@@ -6,6 +6,7 @@
 //! handling, and a task for each effect under way. No content of an object passes through here.
 
 mod dead;
+mod deletions;
 mod effects;
 mod listing;
 mod queue;
@@ -25,6 +26,7 @@ pub use listing::{Comparison, Refused};
 pub use queue::Queues;
 pub use silence::Expectations;
 
+use self::deletions::Deletions;
 use crate::machine::{Answer, Effect, Handling, Limits, Received};
 use crate::notice::{Alarm, Notice, Observer};
 use crate::record::{Reason, Source};
@@ -89,7 +91,7 @@ pub enum Stop {
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A queue, whose message is deleted and whose reasons go to the other queue.
-    Queue { queue: QueueUrl, receipt: String, dead: QueueUrl, body: String },
+    Queue { queue: QueueUrl, receipt: String, done: Deletions, dead: QueueUrl, body: String },
     /// A queue that somebody else reads and deletes from; AWS Lambda.
     Elsewhere { dead: QueueUrl, body: String },
     /// The queue for dead letters: what fails again stays there.

@@ -7,6 +7,7 @@ use consign_cloud::sqs::{Message, QueueUrl};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::deletions::Deletions;
 use super::{Origin, Outcome, Publisher, Stop, draining};
 use crate::event;
 use crate::failure::Failure;
@@ -47,14 +48,15 @@ impl Publisher {
     /// gives it back. At most [`Setup::in_flight_max`](super::Setup) messages are out at once.
     pub async fn serve(&self, queues: Queues, stop: watch::Receiver<Stop>) {
         let room = Arc::new(Semaphore::new(self.setup.in_flight_max.max(1)));
+        let done = Deletions::begin(self, queues.queue.clone());
         let mut receivers = JoinSet::new();
         for number in 0..RECEIVERS {
-            let (publisher, queues) = (self.clone(), queues.clone());
+            let (publisher, queues, done) = (self.clone(), queues.clone(), done.clone());
             let (room, stop) = (room.clone(), stop.clone());
             // What keeps one from the queue keeps all: one of them tells.
             let tells = number == 0;
             receivers.spawn(async move {
-                publisher.receive_until_stopped(queues, room, tells, stop).await;
+                publisher.receive_until_stopped(queues, done, room, tells, stop).await;
             });
         }
         while receivers.join_next().await.is_some() {}
@@ -63,6 +65,7 @@ impl Publisher {
     async fn receive_until_stopped(
         &self,
         queues: Queues,
+        done: Deletions,
         room: Arc<Semaphore>,
         tells: bool,
         mut stop: watch::Receiver<Stop>,
@@ -91,10 +94,11 @@ impl Publisher {
             };
             failures = 0;
             for (message, permit) in messages.into_iter().zip(permits) {
-                let (publisher, queues, stop) = (self.clone(), queues.clone(), stop.clone());
+                let (publisher, stop) = (self.clone(), stop.clone());
+                let (queues, done) = (queues.clone(), done.clone());
                 handled.spawn(async move {
                     let _room = permit;
-                    publisher.handle_message(&queues, message, lease_until_ms, stop).await
+                    publisher.handle_message(&queues, done, message, lease_until_ms, stop).await
                 });
             }
         }
@@ -136,6 +140,7 @@ impl Publisher {
     async fn handle_message(
         &self,
         queues: &Queues,
+        done: Deletions,
         message: Message,
         lease_until_ms: u64,
         stop: watch::Receiver<Stop>,
@@ -149,6 +154,7 @@ impl Publisher {
         let origin = Origin::Queue {
             queue: queues.queue.clone(),
             receipt: message.receipt,
+            done,
             dead: queues.dead.clone(),
             body: message.body,
         };

@@ -248,7 +248,7 @@ impl Store {
         let cache = self.buckets.clone();
         self.committer
             .commit(move |transaction, _| {
-                bucket_in(transaction, &name)?;
+                versioning_in(transaction, &name)?;
                 let empty: &[u8] = &[];
                 let versions = transaction.open_table(VERSIONS).or_storage()?;
                 let start = (name.as_str(), empty, 0);
@@ -307,6 +307,19 @@ fn bucket_in(transaction: &WriteTransaction, name: &str) -> Result<Bucket> {
     let table = transaction.open_table(BUCKETS).or_storage()?;
     let row = table.get(name).or_storage()?.ok_or_else(|| no_such_bucket(name))?;
     from_json(row.value())
+}
+
+/// Of the bucket as the transaction sees it, what every write asks; the rest of the row, a policy among it,
+/// is passed over.
+fn versioning_in(transaction: &WriteTransaction, name: &str) -> Result<Versioning> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        #[serde(default)]
+        versioning: Versioning,
+    }
+    let table = transaction.open_table(BUCKETS).or_storage()?;
+    let row = table.get(name).or_storage()?.ok_or_else(|| no_such_bucket(name))?;
+    from_json::<Row>(row.value()).map(|row| row.versioning)
 }
 
 /// The next number of the one sequence that orders versions.

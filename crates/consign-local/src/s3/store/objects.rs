@@ -7,8 +7,8 @@ use super::blob::{BlobId, Staged};
 use super::commit::{Garbage, Pinned};
 use super::records::{Checksum, Object, SEGMENTS, Segment, VERSIONS, Version, Versioning};
 use super::{
-    OrStorage, Result, Store, StoreError, StoreErrorKind, bucket_in, from_json, next_sequence,
-    to_json,
+    OrStorage, Result, Store, StoreError, StoreErrorKind, from_json, next_sequence, to_json,
+    versioning_in,
 };
 
 /// What must hold of the current version for a write to happen, checked in its transaction.
@@ -122,11 +122,12 @@ impl Store {
         let (bucket, key) = (bucket.to_owned(), key.to_vec());
         self.committer
             .commit(move |transaction, garbage| {
-                bucket_in(transaction, &bucket)?;
+                let versioning = versioning_in(transaction, &bucket)?;
                 let current = current_in(transaction, &bucket, &key)?;
                 condition.check(current.as_ref().and_then(|version| version.object.as_ref()))?;
                 let told = announcer.map(|announcer| (announcer, new.object.clone()));
-                let version_id = insert_object(transaction, garbage, &bucket, &key, new)?;
+                let version_id =
+                    insert_object(transaction, garbage, (&bucket, versioning), &key, new)?;
                 if let Some((announcer, object)) = told {
                     let (id, created) = (version_id.as_deref(), Happening::Created(&object));
                     announcer.tell(transaction, garbage, &key, id, created)?;
@@ -222,7 +223,7 @@ impl Store {
         let (bucket, account) = (bucket.to_owned(), account.to_owned());
         self.committer
             .commit(move |transaction, garbage| {
-                let versioning = bucket_in(transaction, &bucket)?.versioning;
+                let versioning = versioning_in(transaction, &bucket)?;
                 let mut results = Vec::with_capacity(deletions.len());
                 for deletion in deletions {
                     let marker = Version {
@@ -322,11 +323,10 @@ pub(super) fn random_name(bytes: usize) -> Result<String> {
 pub(super) fn insert_object(
     transaction: &WriteTransaction,
     garbage: &mut Garbage,
-    bucket: &str,
+    (bucket, versioning): (&str, Versioning),
     key: &[u8],
     new: NewObject,
 ) -> Result<Option<String>> {
-    let versioning = bucket_in(transaction, bucket)?.versioning;
     let version_id = version_name(versioning)?;
     if version_id.is_none() {
         remove_version(transaction, garbage, bucket, key, "null")?;

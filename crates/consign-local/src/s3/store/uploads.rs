@@ -13,7 +13,9 @@ use super::objects::{
     Condition, NewBlob, NewObject, NewSegment, current_in, insert_object, random_name,
 };
 use super::records::{Checksum, Object, PARTS, Part, UPLOADS, Upload};
-use super::{OrStorage, Result, Store, StoreError, StoreErrorKind, bucket_in, from_json, to_json};
+use super::{
+    OrStorage, Result, Store, StoreError, StoreErrorKind, from_json, to_json, versioning_in,
+};
 use crate::s3::checksum;
 
 /// Every part but the last has at least this many bytes.
@@ -65,7 +67,7 @@ impl Store {
         let (bucket, key, name) = (bucket.to_owned(), key.to_vec(), id.clone());
         self.committer
             .commit(move |transaction, _| {
-                bucket_in(transaction, &bucket)?;
+                versioning_in(transaction, &bucket)?;
                 let mut table = transaction.open_table(UPLOADS).or_storage()?;
                 let at = (bucket.as_str(), key.as_slice(), name.as_str());
                 table.insert(at, to_json(&upload)?.as_slice()).or_storage()?;
@@ -158,7 +160,9 @@ impl Store {
                 garbage.blobs.extend(unused.map(|(_, part)| BlobId(part.blob)));
                 remove_upload(transaction, &bucket, &key, &id)?;
                 let object = new.object.clone();
-                let version_id = insert_object(transaction, garbage, &bucket, &key, new)?;
+                let versioning = versioning_in(transaction, &bucket)?;
+                let place = (bucket.as_str(), versioning);
+                let version_id = insert_object(transaction, garbage, place, &key, new)?;
                 if let Some(announcer) = announcer {
                     let (id, created) = (version_id.as_deref(), Happening::Created(&object));
                     announcer.tell(transaction, garbage, &key, id, created)?;
@@ -173,7 +177,7 @@ impl Store {
         let (bucket, key, id) = (bucket.to_owned(), key.to_vec(), id.to_owned());
         self.committer
             .commit(move |transaction, garbage: &mut Garbage| {
-                bucket_in(transaction, &bucket)?;
+                versioning_in(transaction, &bucket)?;
                 upload_in(transaction, &bucket, &key, &id)?;
                 let parts = parts_in(transaction, &id)?;
                 garbage.blobs.extend(parts.iter().map(|(_, part)| BlobId(part.blob)));
