@@ -34,8 +34,8 @@ With `seals`: seals and opens one file with consign, age, rage, gpg and sq, as f
 installed, and writes gigabytes per second of processor time and peak memory.
 
 With `publish`: delivers 2,000 objects of 10 KiB (500 with --quick) from a repository into an inbox of the
-local cloud with consign, a boto3 loop and rclone, and writes objects per second, processor time, also of
-the cloud, and peak memory.
+local cloud with consign, a boto3 loop and rclone, and with consign from far away, and writes objects per
+second, processor time, also of the cloud, and peak memory.
 
 Options:
   --quick      Three runs of each instead of seven

@@ -18,13 +18,22 @@ pub(super) const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an
 pub(super) const PLAIN: [&str; 2] = ["plain-from", "plain-to"];
 pub(super) const ADMINISTRATOR: &str = "admin-111111111111";
 const BYTES: usize = 10 << 10;
+/// As to a region of the same continent.
+pub(super) const ONE_WAY_MS: u32 = 12;
 /// Something hangs, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 pub(super) struct Post {
     folder: PathBuf,
     cloud: Option<Cloud>,
+    line: Option<Line>,
     reports_in_key: String,
+}
+
+/// A way to the cloud that takes [`ONE_WAY_MS`].
+struct Line {
+    process: Child,
+    endpoint: String,
 }
 
 struct Cloud {
@@ -41,11 +50,12 @@ impl Post {
         let folder = base.join(format!("consign-bench-post-{}", std::process::id()));
         fs::create_dir(&folder).during(folder.display())?;
         // From here on dropping it stops the cloud and removes the folder.
-        let mut post = Post { folder, cloud: None, reports_in_key: String::new() };
+        let mut post = Post { folder, cloud: None, line: None, reports_in_key: String::new() };
         post.consign(&["init", "--template", "inbox"])?;
         post.consign(&["keys", "new", "acme"])?;
         post.cloud = Some(post.serve()?);
         post.apply()?;
+        post.line = Some(post.lead()?);
         for bucket in PLAIN {
             let name = format!("s3://{bucket}");
             run::capture(&mut post.s5cmd(ADMINISTRATOR, &["mb", &name])?)?;
@@ -71,6 +81,18 @@ impl Post {
             .map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned()))
             .collect();
         Ok(Cloud { process, _said: said, environment })
+    }
+
+    fn lead(&self) -> Outcome<Line> {
+        let endpoint = self.variable("AWS_ENDPOINT_URL");
+        let mut command = Command::new(run::target().join("release/long-line"));
+        command.arg(endpoint.trim_start_matches("https://")).arg(ONE_WAY_MS.to_string());
+        let mut process = command.stdout(Stdio::piped()).spawn().during("long-line")?;
+        let mut address = String::new();
+        if let Some(stdout) = process.stdout.take() {
+            BufReader::new(stdout).read_line(&mut address)?;
+        }
+        Ok(Line { process, endpoint: format!("https://{}", address.trim()) })
     }
 
     /// Both halves, as docs/inbox.md says.
@@ -120,6 +142,13 @@ impl Post {
         let mut command = self.command(&consign_program());
         command.args(["publish", "--as", "acme", "--profile", "acme"]);
         command.args(["--key", &self.reports_in_key]);
+        command
+    }
+
+    /// The same, at the other end of the long way.
+    pub(super) fn publisher_away(&self) -> Command {
+        let mut command = self.publisher();
+        command.envs(self.line.iter().map(|line| ("AWS_ENDPOINT_URL", &line.endpoint)));
         command
     }
 
@@ -188,9 +217,10 @@ impl Post {
 
 impl Drop for Post {
     fn drop(&mut self) {
-        if let Some(cloud) = &mut self.cloud {
-            let _ = cloud.process.kill();
-            let _ = cloud.process.wait();
+        let line = self.line.as_mut().map(|line| &mut line.process);
+        for process in self.cloud.as_mut().map(|cloud| &mut cloud.process).into_iter().chain(line) {
+            let _ = process.kill();
+            let _ = process.wait();
         }
         let _ = fs::remove_dir_all(&self.folder);
     }

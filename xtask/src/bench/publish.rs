@@ -17,8 +17,16 @@ const LOOP: &str = "xtask/src/bench/publish_loop.py";
 /// How the same objects are brought from one bucket to another.
 #[derive(Clone, Copy)]
 enum Tool {
-    Consign { publishers: usize },
-    Boto3 { threads: usize },
+    Consign {
+        publishers: usize,
+    },
+    /// From far away.
+    ConsignAway {
+        publishers: usize,
+    },
+    Boto3 {
+        threads: usize,
+    },
     Rclone,
 }
 
@@ -30,18 +38,24 @@ struct Row {
 }
 
 impl Tool {
-    const ALL: [Tool; 5] = [
+    const ALL: [Tool; 7] = [
         Tool::Consign { publishers: 1 },
         Tool::Consign { publishers: 2 },
         Tool::Boto3 { threads: 1 },
         Tool::Boto3 { threads: 32 },
         Tool::Rclone,
+        Tool::ConsignAway { publishers: 1 },
+        Tool::ConsignAway { publishers: 2 },
     ];
 
     fn name(self) -> String {
         match self {
             Tool::Consign { publishers: 1 } => "consign publish".to_owned(),
             Tool::Consign { publishers } => format!("consign publish, {publishers} on one queue"),
+            Tool::ConsignAway { publishers } => {
+                let round_trip = 2 * post::ONE_WAY_MS;
+                format!("{}, {round_trip} ms away", Tool::Consign { publishers }.name())
+            }
             Tool::Boto3 { threads: 1 } => "boto3 loop".to_owned(),
             Tool::Boto3 { threads } => format!("boto3 loop, {threads} threads"),
             Tool::Rclone => "rclone copy, no policies, no KMS".to_owned(),
@@ -51,7 +65,7 @@ impl Tool {
     /// Objects for it to bring over. Those of the repository are announced on its queue.
     fn prepare(self, post: &Post, prefix: &str, count: usize) -> Outcome {
         match self {
-            Tool::Consign { .. } | Tool::Boto3 { .. } => {
+            Tool::Consign { .. } | Tool::ConsignAway { .. } | Tool::Boto3 { .. } => {
                 post.put("acme-lab", REPOSITORY, prefix, count)
             }
             Tool::Rclone => post.put(ADMINISTRATOR, PLAIN[0], prefix, count),
@@ -62,6 +76,9 @@ impl Tool {
         match self {
             Tool::Consign { publishers } => {
                 post::publish((0..publishers).map(|_| post.publisher()).collect(), count)
+            }
+            Tool::ConsignAway { publishers } => {
+                post::publish((0..publishers).map(|_| post.publisher_away()).collect(), count)
             }
             Tool::Boto3 { threads } => {
                 let mut command = post.python(&run::root().join(LOOP))?;
