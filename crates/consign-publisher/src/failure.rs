@@ -2,6 +2,8 @@
 
 use consign_cloud::{Error, ErrorKind};
 
+use crate::record::Permanent;
+
 /// Why a request did not do what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -17,20 +19,6 @@ pub enum Failure {
     UploadGone,
     /// Will be so until a person changes something.
     Permanent(Permanent),
-}
-
-/// What only a person can change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Permanent {
-    /// A policy says no.
-    Denied,
-    /// The KMS key is disabled, on its way out, or gone.
-    KeyUnusable,
-    /// Credentials are missing, wrong or over.
-    Credentials,
-    /// The request makes no sense to the service.
-    Refused,
 }
 
 impl Failure {

@@ -33,8 +33,9 @@ use upload::{End, Upload};
 
 use consign_cloud::s3::Checksums;
 
-use crate::failure::{Failure, Permanent};
-use crate::record::{Cause, Delivery, Placed, Reason, Seen, Source, There};
+use crate::failure::Failure;
+use crate::found::{Delivery, Placed, Seen, There};
+use crate::record::{Cause, Permanent, Reason, Source};
 use crate::wait::Jitter;
 
 /// The longest a message rests before its next try.

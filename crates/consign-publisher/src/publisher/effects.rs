@@ -16,10 +16,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Origin, Publisher};
 use crate::aside::Aside;
-use crate::failure::{Failure, Permanent};
+use crate::failure::Failure;
+use crate::found::{Delivery, Placed, Seen, There};
 use crate::machine::{Answer, Effect};
 use crate::notice::Notice;
-use crate::record::{Delivery, Placed, Reason, Seen, Source, SourceId, Target, There};
+use crate::record::{Permanent, Reason, Source, SourceId, Target};
 
 /// A longer source is in the record alone, and so is one for which what is carried leaves no room.
 const SOURCE_TEXT_MAX: usize = 1500;
@@ -348,8 +349,9 @@ impl Publisher {
             }
         };
         let at = Timestamp::from_unix_ms(self.now_ms());
-        let text = Aside::new(at, reasons.clone(), Some(body)).to_text();
-        self.told("put a message aside", self.setup.cloud.sqs().send(dead, &text).await)?;
+        for text in Aside::new(at, reasons.clone(), Some(body)).to_texts() {
+            self.told("put a message aside", self.setup.cloud.sqs().send(dead, &text).await)?;
+        }
         self.notice(&Notice::PutAside(&reasons));
         Ok(())
     }
