@@ -25,16 +25,18 @@ impl Failure {
     /// What an error of the cloud means. One that is of no known kind is taken for passing: it is
     /// tried again a bounded number of times, and then put aside with its name.
     pub fn of(error: &Error) -> Failure {
-        // S3 passes KMS's codes on, with status 400.
+        // KMS's codes, as S3 and as SQS pass them on, with status 400.
         let of_key = [
-            "DisabledException",
-            "KMSInvalidStateException",
-            "NotFoundException",
-            "InvalidKeyUsageException",
+            "KMS.DisabledException",
+            "KMS.KMSInvalidStateException",
+            "KMS.NotFoundException",
+            "KMS.InvalidKeyUsageException",
+            "KmsDisabled",
+            "KmsInvalidState",
+            "KmsNotFound",
+            "KmsInvalidKeyUsage",
         ];
-        let code = error.code().unwrap_or_default();
-        let kms = code.strip_prefix("KMS.");
-        if kms.is_some_and(|code| of_key.contains(&code)) {
+        if error.code().is_some_and(|code| of_key.contains(&code)) {
             return Failure::Permanent(Permanent::KeyUnusable);
         }
         if error.is_retryable() {
