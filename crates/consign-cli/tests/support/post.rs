@@ -317,6 +317,13 @@ impl Running {
         self.signal(Signal::TERM);
     }
 
+    /// The most memory that it has held so far.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        mark.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, what: Signal) {
         signal(self.child.id(), what);
     }
