@@ -14,38 +14,11 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use consign_cloud::s3::GetObject;
-use post::{INBOX, Post, REPOSITORY, Signal, signal, until};
+use post::{INBOX, Post, QUEUE, REPOSITORY, Signal, record, signal, until};
 use support::{both, succeed};
-
-const QUEUE: &str = "consign-acme-globex-reports";
 
 fn as_it_is(text: String) -> String {
     text
-}
-
-impl Post {
-    /// Sends what S3 would never send, as nobody can while the queue has its policy.
-    fn forge(&self, bodies: &[String]) {
-        let cloud = self.cloud("admin-111111111111");
-        let queue = self.queue(QUEUE);
-        let policy = self.block_on(cloud.sqs().attributes(&queue)).unwrap()["Policy"].clone();
-        let set = |text: String| {
-            let attributes = BTreeMap::from([("Policy".to_owned(), text)]);
-            self.block_on(cloud.sqs().set_attributes(&queue, &attributes)).unwrap();
-        };
-        set(String::new());
-        for body in bodies {
-            self.block_on(cloud.sqs().send(&queue, body)).unwrap();
-        }
-        set(policy);
-    }
-}
-
-fn record(bucket: &str, key: &str, version: &str, name: &str) -> serde_json::Value {
-    serde_json::json!({
-        "eventSource": "aws:s3", "eventName": name,
-        "s3": {"bucket": {"name": bucket}, "object": {"key": key, "versionId": version}},
-    })
 }
 
 /// Three publishers on one queue, each event told again by others in other wrappings, and between them
@@ -67,19 +40,22 @@ fn several_publishers_deliver_each_object_once() {
                    "object": {"key": "scans/known", "version-id": version}},
     });
     let notified = serde_json::json!({"Type": "Notification", "Message": direct(vec![&told])});
-    post.forge(&[
-        "not JSON".to_owned(),
-        "{}".to_owned(),
-        "[".repeat(100_000),
-        r#"{"Event":"s3:TestEvent"}"#.to_owned(),
-        direct(vec![&removed]),
-        direct(vec![&foreign]),
-        direct(vec![&gone]),
-        direct(vec![&serde_json::json!({"eventSource": 5}), &told, &told]),
-        direct(vec![&told]),
-        notified.to_string(),
-        bridged.to_string(),
-    ]);
+    post.forge(
+        QUEUE,
+        &[
+            "not JSON".to_owned(),
+            "{}".to_owned(),
+            "[".repeat(100_000),
+            r#"{"Event":"s3:TestEvent"}"#.to_owned(),
+            direct(vec![&removed]),
+            direct(vec![&foreign]),
+            direct(vec![&gone]),
+            direct(vec![&serde_json::json!({"eventSource": 5}), &told, &told]),
+            direct(vec![&told]),
+            notified.to_string(),
+            bridged.to_string(),
+        ],
+    );
     let arguments = ["--lease-seconds", "6", "--in-flight", "10", "--key", &post.reports_in_key];
     let publishers: Vec<_> = (0..3).map(|_| post.publisher(&arguments)).collect();
     post.expect_records(keys.len() + 1);
@@ -247,11 +223,14 @@ fn a_publisher_says_how_it_is() {
 fn names_stay_out_of_the_log() {
     let post = Post::new(as_it_is);
     post.put("patient-4711.txt", b"x");
-    post.forge(&[serde_json::json!({"Records": [
-        record(REPOSITORY, "patient-4712.txt", "v", "ObjectCreated:Put"),
-        record(REPOSITORY, "../patient-4713.txt", "v", "ObjectCreated:Put"),
-    ]})
-    .to_string()]);
+    post.forge(
+        QUEUE,
+        &[serde_json::json!({"Records": [
+            record(REPOSITORY, "patient-4712.txt", "v", "ObjectCreated:Put"),
+            record(REPOSITORY, "../patient-4713.txt", "v", "ObjectCreated:Put"),
+        ]})
+        .to_string()],
+    );
     let output = post.deployment.path("plain.log");
     let mut child = post
         .deployment

@@ -112,9 +112,16 @@ fn s3(settings: &Settings, sdk: &SdkConfig, custom: bool, region: &str) -> S3 {
             .interceptor(SaidTwice);
     }
     let control = builder.clone().build();
+    // What is not said here the SDK takes from the configuration beneath, which gives a try half a
+    // minute: a copy of some gigabytes, or a part on a slow line, would never be done.
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.timeouts.connect)
+        .disable_operation_timeout()
+        .disable_operation_attempt_timeout()
+        .disable_read_timeout();
     let data = builder
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(settings.timeouts.connect).build())
+        .timeout_config(timeouts.build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     S3::new(

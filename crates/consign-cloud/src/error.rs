@@ -349,7 +349,11 @@ fn kind_of(code: Option<&str>, status: u16) -> ErrorKind {
         | "RequestThrottledException"
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
-        | "ReduceYourRequestRate" => ErrorKind::Throttled,
+        | "ReduceYourRequestRate"
+        // Of KMS, passed on by S3 and by SQS with status 400; and more messages out than SQS allows.
+        | "KMS.ThrottlingException"
+        | "KmsThrottled"
+        | "OverLimit" => ErrorKind::Throttled,
         "RequestTimeout" | "RequestTimeoutException" => ErrorKind::Timeout,
         "IncompleteBody" => ErrorKind::Network,
         "InternalError"
@@ -357,6 +361,9 @@ fn kind_of(code: Option<&str>, status: u16) -> ErrorKind {
         | "ServiceUnavailable"
         | "KMSInternalException"
         | "DependencyTimeoutException"
+        | "KMS.KMSInternalException"
+        | "KMS.DependencyTimeoutException"
+        | "KMS.KeyUnavailableException"
         | "ServiceFailure" => ErrorKind::Unavailable,
         "NoSuchUpload" => ErrorKind::NoSuchUpload,
         "NoSuchKey"
@@ -438,6 +445,9 @@ mod tests {
             (Some("SlowDown"), 503, ErrorKind::Throttled),
             (Some("ServiceUnavailable"), 503, ErrorKind::Unavailable),
             (None, 502, ErrorKind::Unavailable),
+            (Some("KMS.ThrottlingException"), 400, ErrorKind::Throttled),
+            (Some("KMS.KMSInternalException"), 400, ErrorKind::Unavailable),
+            (Some("OverLimit"), 403, ErrorKind::Throttled),
             (None, 429, ErrorKind::Throttled),
             (Some("NoSuchUpload"), 404, ErrorKind::NoSuchUpload),
             (None, 404, ErrorKind::NotFound),

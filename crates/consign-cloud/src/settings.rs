@@ -104,7 +104,7 @@ pub struct Timeouts {
     /// For object data: the longest time in which no byte moves, nor an answer comes. A part may
     /// take as long as its line needs; a line that stands still is cut.
     pub idle: Duration,
-    /// For CompleteMultipartUpload, which S3 may take minutes to answer for large objects.
+    /// For CompleteMultipartUpload and copies, which S3 may take minutes to answer for large objects.
     pub complete: Duration,
 }
 

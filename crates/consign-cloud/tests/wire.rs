@@ -19,6 +19,8 @@ enum Answer {
     Say(&'static str, &'static str),
     /// As `Say`, but the connection ends so many bytes before the body does.
     Cut(&'static str, &'static str, usize),
+    /// As `Say`, but so many milliseconds later.
+    Late(u64, &'static str, &'static str),
     /// Nothing, for ever.
     Silence,
     /// The connection ends.
@@ -65,11 +67,16 @@ impl Server {
     }
 
     async fn cloud(&self) -> Cloud {
+        let idle = Duration::from_millis(300);
+        self.cloud_with(Timeouts { idle, ..Timeouts::default() }).await
+    }
+
+    async fn cloud_with(&self, timeouts: Timeouts) -> Cloud {
         let settings = Settings {
             endpoint: Some(self.endpoint.clone()),
             explicit_credentials: Some(Credentials::new("AKID", "secret", None)),
             region: Some("eu-west-1".into()),
-            timeouts: Timeouts { idle: Duration::from_millis(300), ..Timeouts::default() },
+            timeouts,
             ..Settings::default()
         };
         Cloud::connect(&settings).await.expect("connect")
@@ -87,6 +94,10 @@ async fn serve(
         let (head, body, missing) = match answer {
             Answer::Say(head, body) => (head, body, 0),
             Answer::Cut(head, body, missing) => (head, body, missing),
+            Answer::Late(ms, head, body) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                (head, body, 0)
+            }
             Answer::Silence => return tokio::time::sleep(Duration::from_secs(60)).await,
             Answer::HangUp => return,
         };
@@ -120,6 +131,26 @@ fn put(body: impl Into<Body>) -> PutObject {
     PutObject {
         bucket: "b".into(), key: "a b/ü".into(), body: body.into(), ..PutObject::default()
     }
+}
+
+/// A copy, and a part on a slow line, may take longer than a request that moves nothing.
+#[tokio::test]
+async fn data_may_take_longer_than_a_question() {
+    let copied = "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>";
+    let part = "<CopyPartResult><ETag>\"e\"</ETag></CopyPartResult>";
+    let script = vec![
+        Answer::Late(600, "200 OK", copied),
+        Answer::Late(600, "200 OK", part),
+        Answer::Late(600, "200 OK\r\netag: \"e\"", ""),
+    ];
+    let server = Server::start(script).await;
+    let control = Duration::from_millis(200);
+    let cloud = server.cloud_with(Timeouts { control, ..Timeouts::default() }).await;
+    let target = MultipartTarget { bucket: "b".into(), key: "k".into(), ..Default::default() };
+    let copy = CopyObject { source: object(), target: target.clone(), ..CopyObject::default() };
+    cloud.s3().copy_object(&copy).await.expect("copied");
+    cloud.s3().upload_part_copy(&object(), 0..9, &target, "u", 1).await.expect("copied");
+    cloud.s3().put_object(put(b"123456789".to_vec())).await.expect("put");
 }
 
 #[tokio::test]

@@ -3,15 +3,18 @@
 //! Start with [`parse`]. Whoever may send to the queue wrote the text, so nothing in it is believed
 //! but its shape: which buckets are ours, and where things go, the caller decides. A message is
 //! never an instruction (an SNS subscription is not confirmed, no URL is followed), and no text ends
-//! in a panic. Shapes: Amazon S3 User Guide, "Event message structure" and "EventBridge event
-//! message structure"; SNS Developer Guide, "HTTP/HTTPS notification JSON format".
+//! in a panic. Read is which object is meant and what happened to it; size, ETag, order and region
+//! are not, in whatever form they come: the object itself is looked at before anything is done.
+//!
+//! Shapes: Amazon S3 User Guide, "Event message structure" (versions 2.0 to 2.6 differ in what is not
+//! read here) and "EventBridge event message structure"; SNS Developer Guide, "Parsing message formats".
 
 use std::fmt;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
-/// SQS's own limit; a longer text did not come from a queue.
+/// SQS's own limit; a longer text did not come from a queue. S3's messages have 64 KiB at most.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// S3 sends one record in a message; the format allows more.
 const RECORDS_MAX: usize = 1000;
@@ -41,12 +44,6 @@ pub struct ObjectEvent {
     pub key: String,
     /// In a bucket with versioning.
     pub version_id: Option<String>,
-    /// Size, where told.
-    pub bytes: Option<u64>,
-    /// Without quotes, where told.
-    pub etag: Option<String>,
-    /// Orders the events of one key, and no others.
-    pub sequencer: Option<Sequencer>,
 }
 
 /// What happened to an object.
@@ -58,26 +55,6 @@ pub enum Happening {
     Removed,
     /// Anything else, by its name: tags, restores, replication.
     Other(String),
-}
-
-/// A hexadecimal number of any length that grows with the events of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sequencer(String);
-
-impl Sequencer {
-    /// At most 128 hexadecimal digits.
-    fn parse(text: &str) -> Option<Sequencer> {
-        let sound = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-        sound.then(|| Sequencer(text.to_ascii_uppercase()))
-    }
-
-    /// Whether this event came after `other`, of the same key. The shorter number has zeros behind
-    /// it, as the User Guide says.
-    pub fn is_after(&self, other: &Sequencer) -> bool {
-        let width = self.0.len().max(other.0.len());
-        let padded = |text: &str| format!("{text:0<width$}");
-        padded(&self.0) > padded(&other.0)
-    }
 }
 
 /// Why a message, or a record in one, is none. Quotes nothing of it: the sentence goes to logs.
@@ -119,11 +96,11 @@ pub fn parse(body: &str) -> Result<Notice, Malformed> {
 }
 
 /// The outermost object of all shapes: which of its fields are there tells which it is. A field that
-/// is there twice is refused by serde: two readers could take different ones.
+/// is there twice, here or further in, is refused by serde: two readers could take different ones.
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(rename = "Records")]
-    records: Option<Vec<Value>>,
+    records: Option<Vec<Either<Record>>>,
     #[serde(rename = "Event")]
     event: Option<String>,
     #[serde(rename = "Type")]
@@ -133,12 +110,39 @@ struct Envelope {
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
     source: Option<String>,
-    detail: Option<Value>,
+    detail: Option<Either<Detail>>,
+    // A detail by itself.
+    bucket: Option<Either<Named>>,
+    object: Option<Either<DetailObject>>,
+    reason: Option<String>,
+}
+
+/// What can be read, or anything else: a damaged record does not spoil those beside it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Either<T> {
+    Sound(T),
+    Damaged(IgnoredAny),
+}
+
+impl<T> Either<T> {
+    fn sound(self, why: &'static str) -> Result<T, Malformed> {
+        match self {
+            Either::Sound(sound) => Ok(sound),
+            Either::Damaged(IgnoredAny) => Err(malformed(why)),
+        }
+    }
 }
 
 enum Opened {
     Notice(Notice),
     Inner(String),
+}
+
+impl Opened {
+    fn one(event: Result<ObjectEvent, Malformed>) -> Opened {
+        Opened::Notice(Notice::Events(vec![event]))
+    }
 }
 
 impl Envelope {
@@ -148,6 +152,7 @@ impl Envelope {
             self.event.is_some(),
             self.kind.is_some(),
             self.detail.is_some(),
+            self.object.is_some(),
         ];
         if shapes.iter().filter(|is| **is).count() > 1 {
             return Err(malformed("it has two shapes at once"));
@@ -165,18 +170,63 @@ impl Envelope {
                 _ => Err(malformed("it is an event without records")),
             };
         }
-        match (self.kind.as_deref(), self.message) {
-            (Some("Notification"), Some(message)) => return Ok(Opened::Inner(message)),
-            (Some(_), _) => return Err(malformed("SNS says something else than a notification")),
-            (None, _) => {}
+        if let Some(kind) = self.kind {
+            return match (kind.as_str(), self.message) {
+                ("Notification", Some(message)) => Ok(Opened::Inner(message)),
+                _ => Err(malformed("SNS says something else than a notification")),
+            };
         }
-        match (self.source.as_deref(), self.detail_type, self.detail) {
-            (Some("aws.s3"), Some(detail_type), Some(detail)) => {
-                let event = of_detail(&detail_type, detail);
-                Ok(Opened::Notice(Notice::Events(vec![event])))
+        if let Some(detail) = self.detail {
+            return match (self.source.as_deref(), self.detail_type) {
+                (Some("aws.s3"), Some(detail_type)) => {
+                    let happening = Happening::of_detail_type(&detail_type);
+                    Ok(Opened::one(of_detail(happening, detail)))
+                }
+                _ => Err(malformed("EventBridge tells of another service")),
+            };
+        }
+        match (self.bucket, self.object) {
+            (Some(bucket), Some(object)) => {
+                let happening = Happening::of_reason(self.reason.as_deref())?;
+                Ok(Opened::one(of_parts(happening, bucket, object)))
             }
-            (_, _, Some(_)) => Err(malformed("EventBridge tells of another service")),
             _ => Err(malformed("it has no shape that is known")),
+        }
+    }
+}
+
+impl Happening {
+    /// Of S3's own messages. Some stores write `s3:` before the name.
+    fn of_event_name(name: &str) -> Happening {
+        let name = name.strip_prefix("s3:").unwrap_or(name);
+        let family = name.split(':').next().unwrap_or_default();
+        // An arrival that is taken for something else would be lost.
+        if family.eq_ignore_ascii_case("ObjectCreated") {
+            Happening::Created
+        } else if family.eq_ignore_ascii_case("ObjectRemoved") {
+            Happening::Removed
+        } else {
+            Happening::Other(other_name(name))
+        }
+    }
+
+    fn of_detail_type(name: &str) -> Happening {
+        match name {
+            "Object Created" => Happening::Created,
+            "Object Deleted" => Happening::Removed,
+            other => Happening::Other(other_name(other)),
+        }
+    }
+
+    /// A rule with the input path `$.detail` hands on the detail alone. It has a `reason` where an object
+    /// came or went; without one nobody knows.
+    fn of_reason(reason: Option<&str>) -> Result<Happening, Malformed> {
+        match reason {
+            Some("PutObject" | "POST Object" | "CopyObject" | "CompleteMultipartUpload") => {
+                Ok(Happening::Created)
+            }
+            Some("DeleteObject" | "Lifecycle Expiration") => Ok(Happening::Removed),
+            _ => Err(malformed("it does not say what happened")),
         }
     }
 }
@@ -203,47 +253,35 @@ struct Named {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RecordObject {
-    /// As in forms: percent-encoded, `+` for a space.
     key: String,
-    size: Option<u64>,
-    e_tag: Option<String>,
     version_id: Option<String>,
-    sequencer: Option<String>,
 }
 
-fn of_record(record: Value) -> Result<ObjectEvent, Malformed> {
-    let lacks = |_| malformed("a record lacks its parts");
-    let record: Record = serde_json::from_value(record).map_err(lacks)?;
+fn of_record(record: Either<Record>) -> Result<ObjectEvent, Malformed> {
+    let record = record.sound("a record lacks its parts")?;
     // `aws:s3`, `ceph:s3`, `minio:s3`: the same message from other stores.
-    if !record.event_source.ends_with(":s3") {
+    let Some(store) = record.event_source.strip_suffix(":s3") else {
         return Err(malformed("a record is of another service"));
-    }
-    // Some stores write `s3:` before it.
-    let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
-    let happening = match name.split(':').next() {
-        Some("ObjectCreated") => Happening::Created,
-        Some("ObjectRemoved") => Happening::Removed,
-        _ => Happening::Other(other_name(name)),
     };
-    let RecordObject { key, size, e_tag, version_id, sequencer } = record.s3.object;
-    let key = key.replace('+', " ");
-    let key = percent_encoding::percent_decode_str(&key).decode_utf8();
-    let key = key.map_err(|_| malformed("a key is not UTF-8"))?.into_owned();
-    checked(ObjectEvent {
-        happening,
-        bucket: record.s3.bucket.name,
-        key,
-        version_id,
-        bytes: size,
-        etag: e_tag,
-        sequencer: sequencer.as_deref().and_then(Sequencer::parse),
-    })
+    let RecordObject { key, version_id } = record.s3.object;
+    let key = match store {
+        // `rgw_pubsub_s3_event::dump` writes the key as it is.
+        "ceph" => key,
+        // As in forms: percent-encoded, `+` for a space.
+        _ => {
+            let key = key.replace('+', " ");
+            let key = percent_encoding::percent_decode_str(&key).decode_utf8();
+            key.map_err(|_| malformed("a key is not UTF-8"))?.into_owned()
+        }
+    };
+    let happening = Happening::of_event_name(&record.event_name);
+    checked(ObjectEvent { happening, bucket: record.s3.bucket.name, key, version_id })
 }
 
 #[derive(Deserialize)]
 struct Detail {
-    bucket: Named,
-    object: DetailObject,
+    bucket: Either<Named>,
+    object: Either<DetailObject>,
 }
 
 #[derive(Deserialize)]
@@ -251,28 +289,24 @@ struct Detail {
 struct DetailObject {
     /// As it is: EventBridge does not encode.
     key: String,
-    size: Option<u64>,
-    etag: Option<String>,
     version_id: Option<String>,
-    sequencer: Option<String>,
 }
 
-fn of_detail(detail_type: &str, detail: Value) -> Result<ObjectEvent, Malformed> {
-    let lacks = |_| malformed("the detail lacks its parts");
-    let Detail { bucket, object } = serde_json::from_value(detail).map_err(lacks)?;
-    checked(ObjectEvent {
-        happening: match detail_type {
-            "Object Created" => Happening::Created,
-            "Object Deleted" => Happening::Removed,
-            other => Happening::Other(other_name(other)),
-        },
-        bucket: bucket.name,
-        key: object.key,
-        version_id: object.version_id,
-        bytes: object.size,
-        etag: object.etag,
-        sequencer: object.sequencer.as_deref().and_then(Sequencer::parse),
-    })
+const DETAIL: &str = "the detail lacks its parts";
+
+fn of_detail(happening: Happening, detail: Either<Detail>) -> Result<ObjectEvent, Malformed> {
+    let Detail { bucket, object } = detail.sound(DETAIL)?;
+    of_parts(happening, bucket, object)
+}
+
+fn of_parts(
+    happening: Happening,
+    bucket: Either<Named>,
+    object: Either<DetailObject>,
+) -> Result<ObjectEvent, Malformed> {
+    let bucket = bucket.sound(DETAIL)?.name;
+    let DetailObject { key, version_id } = object.sound(DETAIL)?;
+    checked(ObjectEvent { happening, bucket, key, version_id })
 }
 
 /// A stranger's word, short and printable.
@@ -298,26 +332,5 @@ fn checked(mut event: ObjectEvent) -> Result<ObjectEvent, Malformed> {
     if !event.version_id.as_ref().is_none_or(visible) {
         return Err(malformed("a version id is none"));
     }
-    event.etag = event.etag.map(|etag| etag.trim_matches('"').to_owned());
-    if !event.etag.as_ref().is_none_or(visible) {
-        return Err(malformed("an ETag is none"));
-    }
     Ok(event)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Sequencer;
-
-    #[test]
-    fn sequencers_order_the_events_of_a_key() {
-        let sequencer = |text: &str| Sequencer::parse(text).expect("hexadecimal");
-        assert!(sequencer("0055AED6DCD90281E6").is_after(&sequencer("0055AED6DCD90281E5")));
-        assert!(sequencer("0055AF").is_after(&sequencer("0055AED6DC")));
-        assert!(!sequencer("00").is_after(&sequencer("0000")));
-        assert!(sequencer("ab").is_after(&sequencer("AA")));
-        for hostile in ["", "xyz", "-1", &"0".repeat(129)] {
-            assert_eq!(Sequencer::parse(hostile), None, "{hostile}");
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 use consign_cloud::{Error, ErrorKind};
 
+use crate::record::Permanent;
+
 /// Why a request did not do what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -19,34 +21,22 @@ pub enum Failure {
     Permanent(Permanent),
 }
 
-/// What only a person can change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Permanent {
-    /// A policy says no.
-    Denied,
-    /// The KMS key is disabled, on its way out, or gone.
-    KeyUnusable,
-    /// Credentials are missing, wrong or over.
-    Credentials,
-    /// The request makes no sense to the service.
-    Refused,
-}
-
 impl Failure {
     /// What an error of the cloud means. One that is of no known kind is taken for passing: it is
     /// tried again a bounded number of times, and then put aside with its name.
     pub fn of(error: &Error) -> Failure {
-        // S3 passes KMS's codes on, with status 400.
+        // KMS's codes, as S3 and as SQS pass them on, with status 400.
         let of_key = [
-            "DisabledException",
-            "KMSInvalidStateException",
-            "NotFoundException",
-            "InvalidKeyUsageException",
+            "KMS.DisabledException",
+            "KMS.KMSInvalidStateException",
+            "KMS.NotFoundException",
+            "KMS.InvalidKeyUsageException",
+            "KmsDisabled",
+            "KmsInvalidState",
+            "KmsNotFound",
+            "KmsInvalidKeyUsage",
         ];
-        let code = error.code().unwrap_or_default();
-        let kms = code.strip_prefix("KMS.");
-        if kms.is_some_and(|code| of_key.contains(&code)) {
+        if error.code().is_some_and(|code| of_key.contains(&code)) {
             return Failure::Permanent(Permanent::KeyUnusable);
         }
         if error.is_retryable() {

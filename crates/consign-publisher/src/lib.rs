@@ -16,10 +16,12 @@
 //! What is not here: private keys ([`Signer`] is the caller's), logs, metrics and people to call
 //! ([`Observer`] is, too).
 
+pub mod batch;
 pub mod event;
 
 mod aside;
 mod failure;
+mod found;
 mod machine;
 mod notice;
 mod publisher;
@@ -28,12 +30,13 @@ mod routing;
 mod wait;
 
 pub use aside::Aside;
-pub use failure::{Failure, Permanent};
+pub use failure::Failure;
+pub use found::{Delivery, Placed, Seen, There};
 pub use machine::{Answer, Effect, Handling, Limits, Received, Step};
 pub use notice::{Alarm, COMPARE, Notice, Observer, RECEIVE};
 pub use publisher::{
     Comparison, DeadLetter, Expectations, Outcome, Publisher, Queues, Redriven, Refused, Setup,
     Signer, Stop,
 };
-pub use record::{Cause, Delivery, Placed, Reason, Seen, Source, SourceId, Target, Task, There};
+pub use record::{Cause, Permanent, Reason, Source, SourceId, Target, Task};
 pub use routing::{Routing, Told};

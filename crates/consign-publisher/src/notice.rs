@@ -7,7 +7,8 @@ use consign_cloud::Error;
 use consign_model::InboxName;
 
 use crate::failure::Failure;
-use crate::record::{Delivery, Reason, Source};
+use crate::found::Delivery;
+use crate::record::{Reason, Source};
 
 /// [`Notice::Failed::doing`] of the request for messages.
 pub const RECEIVE: &str = "receive messages";

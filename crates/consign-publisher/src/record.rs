@@ -1,10 +1,7 @@
-//! What is to be delivered, what was, and why something was not.
+//! What is to be delivered, and why something was not: what lies in queues as JSON.
 
-use consign_cloud::s3::Checksums;
-use consign_model::{DeliveryId, InboxName, Labels, RouteName, SourceDigest};
+use consign_model::{DeliveryId, InboxName, RouteName, SourceDigest};
 use serde::{Deserialize, Serialize};
-
-use crate::failure::Permanent;
 
 /// One object to deliver to one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +25,18 @@ pub struct Source {
     pub key: String,
     /// Which version; none in a bucket without versioning, where the ETag pins what is copied.
     pub version_id: Option<String>,
+}
+
+impl Source {
+    /// Which version, where that says which content: the null version, of a bucket that keeps none or
+    /// kept none then, is replaced by the next.
+    pub fn lasting_version(&self) -> Option<&str> {
+        lasting(self.version_id.as_deref())
+    }
+}
+
+fn lasting(version_id: Option<&str>) -> Option<&str> {
+    version_id.filter(|id| *id != "null")
 }
 
 /// A place in an inbox.
@@ -57,6 +66,16 @@ pub struct SourceId {
 }
 
 impl SourceId {
+    /// None where neither a version nor an ETag says which content is meant.
+    pub(crate) fn of(
+        source: &Source,
+        version_id: Option<&str>,
+        etag: Option<&str>,
+    ) -> Option<SourceId> {
+        let version = lasting(version_id).or(etag)?.to_owned();
+        Some(SourceId { bucket: source.bucket.clone(), key: source.key.clone(), version })
+    }
+
     /// What a delivered object's tag says.
     pub fn digest(&self) -> SourceDigest {
         SourceDigest::of(&self.bucket, &self.key, &self.version)
@@ -66,60 +85,6 @@ impl SourceId {
     pub fn delivery(&self, target: &Target) -> DeliveryId {
         DeliveryId::of(&self.digest(), &target.bucket, &target.key)
     }
-}
-
-/// What HEAD says of a source, and its tags where a route carries some along.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct There {
-    /// Version id, in a bucket with versioning.
-    pub version_id: Option<String>,
-    /// Without quotes.
-    pub etag: String,
-    /// Size.
-    pub bytes: u64,
-    /// What S3 has of the whole.
-    pub checksums: Checksums,
-    /// MIME type.
-    pub content_type: Option<String>,
-    /// All of its metadata, and its tags where some route carries any. Which of them go along is the
-    /// route's to say.
-    pub labels: Labels,
-}
-
-/// What the tags of a target say: its content, and whatever is told with it, is not the
-/// publisher's to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Placed {
-    /// Which content it says that it is; none for an object that no publisher put there.
-    pub of: Option<SourceDigest>,
-    /// Version id, in a bucket with versioning.
-    pub version_id: Option<String>,
-}
-
-/// What there is to do about an object that arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// The object; none if it is gone and where it was to go is known all the same.
-    pub content: Option<There>,
-    /// One for each place that it goes to.
-    pub tasks: Vec<Task>,
-    /// Why it does not go where a route would have it.
-    pub refused: Vec<Cause>,
-}
-
-/// A delivery that was made, for the record beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// What.
-    pub of: SourceId,
-    /// By which route.
-    pub route: RouteName,
-    /// Where to.
-    pub target: Target,
-    /// Its version there.
-    pub target_version_id: Option<String>,
-    /// What the source was; none when it was gone before this was known to be made.
-    pub content: Option<There>,
 }
 
 /// Why something was not delivered.
@@ -197,6 +162,20 @@ pub enum Cause {
         /// How often the message was received.
         receives: u32,
     },
+}
+
+/// What only a person can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permanent {
+    /// A policy says no.
+    Denied,
+    /// The KMS key is disabled, on its way out, or gone.
+    KeyUnusable,
+    /// Credentials are missing, wrong or over.
+    Credentials,
+    /// The request makes no sense to the service.
+    Refused,
 }
 
 impl Cause {

@@ -132,7 +132,7 @@ impl Routing {
         day: Date,
         tags: &BTreeMap<String, String>,
     ) -> (Vec<Task>, Vec<Cause>) {
-        let version = source.version_id.as_deref();
+        let version = source.lasting_version();
         let arrival = Arrival { key: &source.key, version, tags, day };
         let (mut tasks, mut refused) = (Vec::new(), Vec::new());
         for destination in self.exchange.destinations(&self.repository.name, &arrival) {

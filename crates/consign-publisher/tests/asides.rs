@@ -1,7 +1,7 @@
 //! What lies in the queue for dead letters is read, whoever wrote it, and names nothing but objects of
 //! our own repository.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,15 +36,39 @@ fn what_was_put_aside_is_told_again() {
     let reason = Reason { source: Some(source.clone()), target: None, cause: Cause::SourceGone };
     let at = Timestamp::parse("2026-11-21T02:45:00Z").unwrap();
     let aside = Aside::new(at, vec![reason.clone()], Some(&body));
-    let read = Aside::read(&aside.to_text(), 3);
+    let [text] = &aside.to_texts()[..] else { panic!("one message") };
+    let read = Aside::read(text, 3);
     assert_eq!(read, aside);
     assert_eq!(read.told(&routing).objects.first(), Some(&source));
     assert!(read.has_cause_of(&["source-gone".to_owned()].into()));
     assert!(!read.has_cause_of(&["conflict".to_owned()].into()));
-    // Too long to be kept: the reasons name the objects.
-    let long = Aside::new(at, vec![reason], Some(&" ".repeat(1 << 20)));
-    assert_eq!(long.body, None);
-    assert_eq!(Aside::read(&long.to_text(), 1).told(&routing).objects, [source]);
+}
+
+/// Whatever a message says, what is put aside fits into a queue, and no object in it is forgotten.
+#[test]
+fn what_is_too_long_for_a_message_is_named_by_its_reasons() {
+    let routing = routing();
+    let reason = |key: &str| Reason {
+        source: Some(routing.source(key, Some("v"))),
+        target: None,
+        cause: Cause::SourceGone,
+    };
+    let many: Vec<Reason> =
+        (0..1000).map(|n| reason(&format!("{n:04}{}", "\u{1}".repeat(1020)))).collect();
+    let at = Timestamp::parse("2026-11-21T02:45:00Z").unwrap();
+    // Escaped twice, each of these is four bytes of JSON.
+    let bodies = [" ".repeat(1 << 20), "\"".repeat(200_000), body(&routing, "k")];
+    for (reasons, body) in
+        [(&many[..1], &bodies[0]), (&many[..1], &bodies[1]), (&many[..], &bodies[2])]
+    {
+        let texts = Aside::new(at, reasons.to_vec(), Some(body)).to_texts();
+        let read: Vec<Aside> = texts.iter().map(|text| Aside::read(text, 1)).collect();
+        assert!(texts.iter().all(|text| text.len() <= 256 << 10));
+        assert!(read.iter().all(|aside| aside.body.is_none() && aside.at == Some(at)));
+        let told: Vec<Source> = read.iter().flat_map(|it| it.told(&routing).objects).collect();
+        let wanted: Vec<Source> = reasons.iter().filter_map(|it| it.source.clone()).collect();
+        assert_eq!(told, wanted);
+    }
 }
 
 /// SQS moves a message there as it is.
@@ -67,10 +91,11 @@ fn a_stranger_s_text_names_only_objects_of_ours() {
     };
     let reason = Reason { source: Some(elsewhere), target: None, cause: Cause::Foreign };
     let at = Timestamp::parse("2026-11-21T02:45:00Z").unwrap();
-    let told = Aside::read(&Aside::new(at, vec![reason], None).to_text(), 1).told(&routing);
+    let told = Aside::read(&Aside::new(at, vec![reason], None).to_texts()[0], 1).told(&routing);
     assert_eq!(told.objects, [routing.source("k", None)]);
     let deep = "[".repeat(100_000);
-    for text in ["", "{}", "null", "\u{0}", &deep, r#"{"format":"consign-aside/1"}"#] {
+    let no_reasons = Aside::new(at, Vec::new(), None).to_texts().concat();
+    for text in ["", "{}", "null", "\u{0}", &deep, r#"{"format":"consign-aside/1"}"#, &no_reasons] {
         let told = Aside::read(text, 1).told(&routing);
         assert_eq!((told.objects.len(), told.refused.len()), (0, 1), "{text:.20}");
     }

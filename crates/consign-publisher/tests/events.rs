@@ -17,7 +17,7 @@ fn messages_are_read_as_their_files_say() {
         assert_eq!(shown(body.trim_end_matches('\n')), expected.trim_end(), "{}", path.display());
         count += 1;
     }
-    assert!(count > 50, "{count} files");
+    assert!(count > 130, "{count} files");
 }
 
 fn shown(body: &str) -> String {
@@ -38,16 +38,9 @@ fn line(event: &ObjectEvent) -> String {
         Happening::Removed => "removed".to_owned(),
         Happening::Other(name) => format!("other {name}"),
     };
-    let or = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let bytes = event.bytes.map(|bytes| bytes.to_string());
-    format!(
-        "{happening} {} {} {} {} {}",
-        event.bucket,
-        event.key,
-        or(event.version_id.clone()),
-        or(bytes),
-        or(event.etag.clone())
-    )
+    let version = event.version_id.as_deref().unwrap_or("-");
+    // Escaped, because a key may be longer than a line.
+    format!("{happening} {} {} {version}", event.bucket, event.key.escape_debug())
 }
 
 /// Every prefix of a good message, and every message with one byte changed, is read or refused:
@@ -75,4 +68,25 @@ fn a_message_longer_than_any_is_refused() {
     assert!(parse(&long).is_err());
     let many = format!("{{\"Records\":[{}1]}}", "1,".repeat(2000));
     assert!(parse(&many).is_err());
+}
+
+/// As deep as a message can be, wherever a reader might follow.
+#[test]
+fn depth_is_refused_wherever_it_is() {
+    let deep = [("[", "]"), ("{\"a\":", "}"), ("{\"detail\":", "}"), ("{\"Records\":[", "]}")];
+    for (open, close) in deep {
+        for depth in [200, 100_000] {
+            let (open, close) = (open.repeat(depth), close.repeat(depth));
+            let nested = format!("{open}1{close}");
+            for body in [
+                format!("{{\"Records\":[{nested}]}}"),
+                format!("{{\"source\":\"aws.s3\",\"detail-type\":\"x\",\"detail\":{nested}}}"),
+                format!("{{\"Type\":\"Notification\",\"Message\":\"x\",\"y\":{nested}}}"),
+                nested,
+                open,
+            ] {
+                assert!(parse(&body).is_err(), "{body:.40}");
+            }
+        }
+    }
 }

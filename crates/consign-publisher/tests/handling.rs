@@ -141,6 +141,42 @@ fn a_large_copy_looks_for_the_record_again_before_it_ends() {
     assert_eq!(etags, &["etag 1", "etag 2", "etag 3"]);
 }
 
+/// A line that is cut fails all parts that are on it: that is one failure. And what moves is not given up,
+/// however many parts of a thousand have failed.
+#[test]
+fn parts_that_fail_together_fail_once_and_progress_is_patience() {
+    let part = |part, result| Answer::PartCopied { upload_id: "u".to_owned(), part, result };
+    let fails = |number| part(number, Err(Failure::Passing));
+    let (handling, _) = begin(1);
+    let begun = vec![
+        (1, Answer::Seen(Ok(seen(3 << 20)))),
+        (2, Answer::Record(Ok(false))),
+        (3, Answer::UploadCreated(Ok("u".to_owned()))),
+    ];
+    let (begun, _, _) = run(handling, begun);
+    let round = |at: u64| vec![(at, fails(1)), (at + 1, fails(2)), (at + 2, Answer::Waited)];
+    let (twice, effects, _) = run(begun, [round(4), round(7)].concat());
+    let asked = |effects: &[Effect]| -> Vec<u32> {
+        let part = |effect: &Effect| match effect {
+            Effect::CopyPart { part, .. } => Some(*part),
+            _ => None,
+        };
+        effects.iter().filter_map(part).collect()
+    };
+    assert_eq!(asked(&effects), [1, 2]);
+    let moved = vec![(10, part(1, Ok("one".to_owned()))), (11, fails(2)), (12, Answer::Waited)];
+    let (moved, effects, _) = run(twice.clone(), [moved, vec![(13, fails(2))]].concat());
+    assert!(matches!(effects.as_slice(), [Effect::Wait { .. }]), "{effects:?}");
+    let (_, effects, _) = run(moved, vec![(14, Answer::Waited)]);
+    assert_eq!(asked(&effects), [2]);
+    // Without progress the third is the last.
+    let (_, effects, done) = run(twice, vec![(10, fails(1))]);
+    assert!(done);
+    let expected = [Effect::AbortUpload { upload_id: "u".to_owned(), target: task().target }];
+    assert_eq!(effects[..1], expected);
+    assert!(matches!(effects[1], Effect::Release { .. }), "{effects:?}");
+}
+
 /// The upload vanished and another was begun: what comes late of the first is not taken for a part of
 /// the second.
 #[test]

@@ -3,7 +3,7 @@
 //! Start with [`World`]: two parties with a cloud between them, and promises that are checked when
 //! it is dropped; [`suite`] is what must hold in every world. [`judges`] finds other people's
 //! software, [`moto`] is one of them, [`sink`] is a server that costs nothing and checks nothing, [`faults`] is a bad network
-//! and [`passage`] one that is cut,
+//! and [`passage`] one that is cut, [`refusals`] a service that says no,
 //! [`seaweed`] a real S3 engine of other people's, [`payload`] content in which misplaced bytes and
 //! leaked plaintext show. Nothing here is for production.
 
@@ -13,6 +13,7 @@ pub mod moto;
 pub mod passage;
 pub mod payload;
 pub mod random;
+pub mod refusals;
 pub mod seaweed;
 pub mod sink;
 pub mod suite;

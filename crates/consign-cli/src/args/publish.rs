@@ -111,15 +111,25 @@ pub(crate) enum PublishCommand {
     Redrive(PublishRedriveArgs),
 }
 
-/// List what was put aside, and why
+/// List what was put aside, and why; or throw some of it away
+///
+/// What `redrive` can never deliver stays until the queue forgets it: what is no event of S3, say. Look at
+/// what it says (`--json`) before it is discarded: a message is the only trace of what it tells.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  consign publish dead --as acme --json")]
+#[command(after_help = "Examples:\n  consign publish dead --as acme --json\n  \
+    consign publish dead --as acme --discard 6f1c… --yes")]
 pub(crate) struct PublishDeadArgs {
     #[command(flatten)]
     pub(crate) post: PublishPostArgs,
     /// At most so many messages
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     pub(crate) max: usize,
+    /// Delete the message with this id for good, after asking; repeat for several
+    #[arg(long, value_name = "ID")]
+    pub(crate) discard: Vec<String>,
+    /// Do not ask
+    #[arg(long, short, requires = "discard")]
+    pub(crate) yes: bool,
 }
 
 /// Try again what was put aside

@@ -7,15 +7,24 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns when the person or the system asks the program to stop.
 pub(crate) async fn wait() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+    from_now_on().await;
+}
+
+/// The same, for whoever asks between this call and the first time that it is waited for.
+pub(crate) fn from_now_on() -> impl Future<Output = ()> {
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async move {
+        match (terminate, interrupt) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
-        }
-        Err(_) => {
-            let _stopped = tokio::signal::ctrl_c().await;
+            (Ok(mut one), Err(_)) | (Err(_), Ok(mut one)) => drop(one.recv().await),
+            // Then they end the program, as if nobody had asked for them.
+            (Err(_), Err(_)) => std::future::pending().await,
         }
     }
 }

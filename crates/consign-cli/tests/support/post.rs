@@ -16,6 +16,7 @@ use crate::support::{self, Deployment, succeed};
 
 pub(crate) const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
 pub(crate) const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an";
+pub(crate) const QUEUE: &str = "consign-acme-globex-reports";
 const OURS: &str = "111111111111=admin-111111111111";
 const THEIRS: &str = "222222222222=admin-222222222222";
 
@@ -81,7 +82,7 @@ impl Post {
         self.block_on(Cloud::connect(&settings)).unwrap()
     }
 
-    /// The generator puts an object; gives its version.
+    /// The generator puts an object; gives its version, empty in a bucket that keeps none.
     pub(crate) fn put(&self, key: &str, content: &[u8]) -> String {
         let cloud = self.cloud("acme-lab");
         self.put_with(&cloud, key, content, &[])
@@ -102,7 +103,7 @@ impl Post {
             tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             ..PutObject::default()
         };
-        self.block_on(cloud.s3().put_object(put)).unwrap().version_id.unwrap()
+        self.block_on(cloud.s3().put_object(put)).unwrap().version_id.unwrap_or_default()
     }
 
     /// Many objects, whose content is their key.
@@ -227,6 +228,23 @@ impl Post {
         assert_eq!(once, wanted);
     }
 
+    /// Sends what S3 would never send, as nobody can while the queue has its policy.
+    pub(crate) fn forge(&self, name: &str, bodies: &[String]) {
+        let cloud = self.cloud("admin-111111111111");
+        let queue = self.queue(name);
+        let attributes = self.block_on(cloud.sqs().attributes(&queue)).unwrap();
+        let policy = attributes.get("Policy").cloned().unwrap_or_default();
+        let set = |text: String| {
+            let attributes = BTreeMap::from([("Policy".to_owned(), text)]);
+            self.block_on(cloud.sqs().set_attributes(&queue, &attributes)).unwrap();
+        };
+        set(String::new());
+        for body in bodies {
+            self.block_on(cloud.sqs().send(&queue, body)).unwrap();
+        }
+        set(policy);
+    }
+
     pub(crate) fn queue(&self, name: &str) -> QueueUrl {
         let cloud = self.cloud("admin-111111111111");
         self.block_on(cloud.sqs().queue_url(name)).unwrap()
@@ -296,7 +314,18 @@ impl Running {
 
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
-        signal(self.child.id(), Signal::TERM);
+        self.signal(Signal::TERM);
+    }
+
+    /// The most memory that it has held so far.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        mark.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    pub(crate) fn signal(&self, what: Signal) {
+        signal(self.child.id(), what);
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
@@ -348,4 +377,12 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(begun.elapsed() < STUCK, "no {what} after {STUCK:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// An event of S3.
+pub(crate) fn record(bucket: &str, key: &str, version: &str, name: &str) -> serde_json::Value {
+    serde_json::json!({
+        "eventSource": "aws:s3", "eventName": name,
+        "s3": {"bucket": {"name": bucket}, "object": {"key": key, "versionId": version}},
+    })
 }

@@ -66,6 +66,8 @@ pub struct VersionEntry {
     pub latest: bool,
     /// Size; 0 for a delete marker.
     pub bytes: u64,
+    /// With its quotes; none for a delete marker.
+    pub etag: Option<String>,
     /// Milliseconds since 1970.
     pub modified_ms: Option<i64>,
 }
@@ -152,6 +154,7 @@ impl S3 {
                 delete_marker: false,
                 latest: version.is_latest == Some(true),
                 bytes: size(version.size),
+                etag: version.e_tag,
                 modified_ms: version.last_modified.and_then(|time| time.to_millis().ok()),
             })
         });
@@ -162,6 +165,7 @@ impl S3 {
                 delete_marker: true,
                 latest: marker.is_latest == Some(true),
                 bytes: 0,
+                etag: None,
                 modified_ms: marker.last_modified.and_then(|time| time.to_millis().ok()),
             })
         });

@@ -4,7 +4,8 @@ use consign_cloud::s3::Checksums;
 use consign_model::RouteName;
 
 use crate::failure::Failure;
-use crate::record::{Delivery, Placed, Reason, Seen, Source, SourceId, Target, There};
+use crate::found::{Delivery, Placed, Seen, There};
+use crate::record::{Reason, Source, SourceId, Target};
 
 const MIB: u64 = 1 << 20;
 

@@ -24,6 +24,7 @@
 mod effect;
 mod state;
 mod upload;
+mod uploading;
 
 use std::collections::VecDeque;
 
@@ -33,8 +34,9 @@ use upload::{End, Upload};
 
 use consign_cloud::s3::Checksums;
 
-use crate::failure::{Failure, Permanent};
-use crate::record::{Cause, Delivery, Placed, Reason, Seen, Source, There};
+use crate::failure::Failure;
+use crate::found::{Delivery, Placed, Seen, There};
+use crate::record::{Cause, Permanent, Reason, Source};
 use crate::wait::Jitter;
 
 /// The longest a message rests before its next try.
@@ -300,82 +302,6 @@ impl Handling {
         }
     }
 
-    fn upload_created(
-        &mut self,
-        found: Found,
-        result: Result<String, Failure>,
-        effects: &mut Vec<Effect>,
-    ) {
-        match result {
-            Ok(id) => {
-                let bytes = found.content.as_ref().map_or(0, |content| content.bytes);
-                let upload = Upload::new(id, bytes, self.limits.part_bytes_min);
-                self.enter(Phase::Uploading(found, Some(upload)), effects);
-            }
-            // An upload of which nobody knows is removed by the bucket's lifecycle.
-            Err(failure) => self.failed(failure, Phase::Uploading(found, None), effects),
-        }
-    }
-
-    fn part(
-        &mut self,
-        found: Found,
-        mut upload: Upload,
-        part: u32,
-        result: Result<String, Failure>,
-        effects: &mut Vec<Effect>,
-    ) {
-        match result {
-            Ok(etag) => {
-                upload.note(part, Some(etag));
-                self.phase = Phase::Uploading(found, Some(upload));
-                if !self.waiting {
-                    self.ask(effects);
-                }
-            }
-            Err(failure @ (Failure::Passing | Failure::Throttled)) => {
-                upload.note(part, None);
-                let spent = self.failures + 1 >= self.limits.attempts_max;
-                if spent {
-                    self.abort(&upload, effects);
-                }
-                self.failed(failure, Phase::Uploading(found, Some(upload)), effects);
-            }
-            // The upload, the version or the permission is gone: look at everything again.
-            Err(failure) => {
-                self.abort(&upload, effects);
-                let failure = match failure {
-                    Failure::Permanent(_) => failure,
-                    _ => Failure::Passing,
-                };
-                self.failed(failure, Phase::LookingAtSource, effects);
-            }
-        }
-    }
-
-    fn record_of_upload(
-        &mut self,
-        found: Found,
-        mut upload: Upload,
-        result: Result<bool, Failure>,
-        effects: &mut Vec<Effect>,
-    ) {
-        match result {
-            Ok(true) => {
-                self.abort(&upload, effects);
-                self.finish_job(effects);
-            }
-            Ok(false) => {
-                upload.end = End::Completing;
-                self.enter(Phase::Uploading(found, Some(upload)), effects);
-            }
-            Err(failure) => {
-                self.abort(&upload, effects);
-                self.failed(failure, Phase::LookingAtSource, effects);
-            }
-        }
-    }
-
     /// The content is in its place: is it what was sent?
     fn arrived(
         &mut self,
@@ -456,8 +382,7 @@ impl Handling {
         if let Failure::Permanent(what) = failure {
             return self.give_up(Cause::Permanent { what }, effects);
         }
-        self.failures += 1;
-        if self.failures < self.limits.attempts_max {
+        if self.count_failure() {
             self.phase = again;
             return self.wait(failure, effects);
         }
@@ -482,6 +407,13 @@ impl Handling {
             }
             false => self.release(effects),
         }
+    }
+
+    /// Counts a failed request of the present task; whether it may be asked again. Parts that fail while
+    /// one of them waits fail together: that is one failure.
+    fn count_failure(&mut self) -> bool {
+        self.failures += u32::from(!self.waiting);
+        self.failures < self.limits.attempts_max
     }
 
     fn wait(&mut self, failure: Failure, effects: &mut Vec<Effect>) {

@@ -1,7 +1,8 @@
 //! Where a handling stands.
 
 use super::upload::Upload;
-use crate::record::{Delivery, Source, SourceId, Target, Task, There};
+use crate::found::{Delivery, There};
+use crate::record::{Source, SourceId, Target, Task};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Job {
@@ -58,11 +59,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// None for an object that is gone, of which nobody told the version.
+    /// None for an object that is gone, of which nobody told a version.
     pub(super) fn of(source: &Source, content: Option<There>) -> Option<Found> {
-        let told = content.as_ref().map(|there| there.version_id.as_ref().unwrap_or(&there.etag));
-        let version = told.or(source.version_id.as_ref())?.clone();
-        let (bucket, key) = (source.bucket.clone(), source.key.clone());
-        Some(Found { of: SourceId { bucket, key, version }, content })
+        let of = match &content {
+            Some(there) => SourceId::of(source, there.version_id.as_deref(), Some(&there.etag)),
+            None => SourceId::of(source, source.version_id.as_deref(), None),
+        };
+        Some(Found { of: of?, content })
     }
 }

@@ -1,7 +1,8 @@
 //! A copy in parts, each copied by S3.
 
 use super::Effect;
-use crate::record::{Source, SourceId, Target, There};
+use crate::found::There;
+use crate::record::{Source, SourceId, Target};
 
 /// S3's bound on the number of parts.
 const PARTS_MAX: u64 = 10_000;

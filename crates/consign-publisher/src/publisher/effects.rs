@@ -16,10 +16,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Origin, Publisher};
 use crate::aside::Aside;
-use crate::failure::{Failure, Permanent};
+use crate::failure::Failure;
+use crate::found::{Delivery, Placed, Seen, There};
 use crate::machine::{Answer, Effect};
 use crate::notice::Notice;
-use crate::record::{Delivery, Placed, Reason, Seen, Source, SourceId, Target, There};
+use crate::record::{Permanent, Reason, Source, SourceId, Target};
 
 /// A longer source is in the record alone, and so is one for which what is carried leaves no room.
 const SOURCE_TEXT_MAX: usize = 1500;
@@ -169,18 +170,30 @@ impl Publisher {
         MultipartTarget { content_type, metadata, tags, ..place(target) }
     }
 
-    /// With its checksum, for which S3 asks KMS. Where KMS refuses, HEAD says so without a word; so
-    /// the object is looked at without, and the copy is told why.
+    /// With its checksum, for which S3 asks KMS. HEAD is refused without a word, whoever refuses. If it
+    /// is for the whole repository (a clock that is wrong, credentials that are over), a listing says so
+    /// in words; if it is KMS, the object is looked at without its checksum, and the copy is told why.
     async fn head(&self, source: &Source) -> Result<Head, Failure> {
+        const LOOK: &str = "look at an object";
         let s3 = self.setup.cloud.s3();
         let object = pinned(source, None);
+        let wordless = |error: &Error| {
+            matches!(error.kind(), ErrorKind::AccessDenied | ErrorKind::InvalidRequest)
+        };
         match s3.head_with_checksum(&object).await {
-            Err(error)
-                if matches!(error.kind(), ErrorKind::AccessDenied | ErrorKind::InvalidRequest) =>
-            {
-                self.told("look at an object", s3.head_object(&object).await)
-            }
-            answer => self.told("look at an object", answer),
+            Err(error) if wordless(&error) => {}
+            answer => return self.told(LOOK, answer),
+        }
+        let list = ListRequest {
+            bucket: source.bucket.clone(),
+            prefix: source.key.clone(),
+            expected_bucket_owner: Some(source.owner.clone()),
+            ..ListRequest::default()
+        };
+        match s3.list_objects(&list).await {
+            // Who may not list learns nothing by it.
+            Err(error) if !wordless(&error) => self.told(LOOK, Err(error)),
+            _ => self.told(LOOK, s3.head_object(&object).await),
         }
     }
 
@@ -348,8 +361,9 @@ impl Publisher {
             }
         };
         let at = Timestamp::from_unix_ms(self.now_ms());
-        let text = Aside::new(at, reasons.clone(), Some(body)).to_text();
-        self.told("put a message aside", self.setup.cloud.sqs().send(dead, &text).await)?;
+        for text in Aside::new(at, reasons.clone(), Some(body)).to_texts() {
+            self.told("put a message aside", self.setup.cloud.sqs().send(dead, &text).await)?;
+        }
         self.notice(&Notice::PutAside(&reasons));
         Ok(())
     }

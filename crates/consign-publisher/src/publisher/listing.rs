@@ -250,7 +250,7 @@ impl<'a> Listing<'a> {
         let objects = page.entries.into_iter().filter(|entry| !entry.delete_marker);
         let listed = objects.map(|entry| Listed {
             source: routing.source(&entry.key, entry.version_id.as_deref()),
-            etag: None,
+            etag: entry.etag.as_deref().map(unquoted),
             day: day(entry.modified_ms),
         });
         Ok(listed.collect())
@@ -268,7 +268,7 @@ impl<'a> Listing<'a> {
         self.next = page.next.map_or(Next::Over, |next| Next::Objects(Some(next)));
         let listed = page.entries.into_iter().map(|entry| Listed {
             source: routing.source(&entry.key, None),
-            etag: entry.etag.map(|etag| etag.trim_matches('"').to_owned()),
+            etag: entry.etag.as_deref().map(unquoted),
             day: day(entry.modified_ms),
         });
         self.publisher.with_versions(listed.collect()).await
@@ -323,11 +323,11 @@ impl Pass<'_> {
         if self.counts && tasks.is_empty() && unroutable.is_empty() {
             self.comparison.unrouted += 1;
         }
-        let version = listed.source.version_id.clone().or(listed.etag).unwrap_or_default();
+        let version = listed.source.lasting_version().map(str::to_owned);
         let of = SourceId {
             bucket: listed.source.bucket.clone(),
             key: listed.source.key.clone(),
-            version,
+            version: version.or(listed.etag).unwrap_or_default(),
         };
         // What no route can bring anywhere has no digest of its own to be in a range.
         let refusal = half_of_source(&of);
@@ -455,6 +455,10 @@ fn named(source: &Source) -> GetObject {
         expected_bucket_owner: Some(source.owner.clone()),
         ..GetObject::default()
     }
+}
+
+fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
 }
 
 fn day(modified_ms: Option<i64>) -> Date {

@@ -5,15 +5,16 @@
 //! (`batchItemFailures`), so the event source must have `ReportBatchItemFailures` on; Lambda deletes
 //! the others. Which repository a message is of says the queue that it came from, by its name.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use consign_publisher::batch::{self, Handed};
 use consign_publisher::{Publisher, Queues};
 use http::Request;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -33,41 +34,6 @@ pub(crate) fn is_bootstrap() -> bool {
     name.is_some_and(|name| std::path::Path::new(&name).file_name() == Some("bootstrap".as_ref()))
 }
 
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "Records")]
-    records: Vec<Record>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    message_id: String,
-    body: String,
-    #[serde(rename = "eventSourceARN")]
-    queue_arn: String,
-    #[serde(default)]
-    attributes: Attributes,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Attributes {
-    approximate_receive_count: Option<String>,
-}
-
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    batch_item_failures: Vec<Again>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Again {
-    item_identifier: String,
-}
-
 /// Serves invocations until Lambda ends the process.
 pub(super) async fn serve(station: &Station) -> Result<(), CommandError> {
     let api = std::env::var(API).map_err(|_| {
@@ -81,14 +47,13 @@ pub(super) async fn serve(station: &Station) -> Result<(), CommandError> {
     }
     loop {
         let invocation = runtime.next().await?;
-        match serde_json::from_slice::<Event>(&invocation.body) {
-            Ok(event) => {
-                let answer = handle(&posts, event, invocation.deadline_ms).await;
-                let body = serde_json::to_vec(&answer)
-                    .map_err(|e| CommandError::internal("cannot write the answer", e))?;
-                runtime.post(&invocation.id, "response", body).await?;
+        match batch::parse(&invocation.body) {
+            Some(messages) => {
+                let again = handle(&posts, messages, invocation.deadline_ms).await;
+                let answer = batch::answer(&again).into_bytes();
+                runtime.post(&invocation.id, "response", answer).await?;
             }
-            Err(_) => {
+            None => {
                 let body = serde_json::json!({
                     "errorType": "NoSqsEvent", "errorMessage": "this function takes events of SQS",
                 });
@@ -98,34 +63,38 @@ pub(super) async fn serve(station: &Station) -> Result<(), CommandError> {
     }
 }
 
-async fn handle(posts: &[(Publisher, Queues)], event: Event, deadline_ms: u64) -> Answer {
+/// The ids of the messages that have to come again.
+async fn handle(
+    posts: &[(Publisher, Queues)],
+    messages: Vec<Handed>,
+    deadline_ms: u64,
+) -> BTreeSet<String> {
     let mut handled = JoinSet::new();
-    let mut answer = Answer::default();
-    for record in event.records {
-        let id = record.message_id.clone();
-        let name = record.queue_arn.rsplit(':').next().unwrap_or_default();
-        let ours = posts.iter().find(|(_, it)| it.queue.as_str().rsplit('/').next() == Some(name));
-        let Some((publisher, queues)) = ours.cloned() else {
-            // Of a queue that is not ours: it must not be lost.
-            answer.batch_item_failures.push(Again { item_identifier: id });
-            continue;
+    // All of them, until it is known of one that it was dealt with: Lambda deletes the others.
+    let mut again: BTreeSet<String> = messages.iter().map(|handed| handed.id.clone()).collect();
+    for Handed { id, message } in messages {
+        // Damaged, or of a queue that is not ours: it must not be lost.
+        let Some(message) = message else { continue };
+        let queue_is_its = |queues: &Queues| {
+            queues.queue.as_str().rsplit('/').next() == Some(message.queue.as_str())
         };
+        let ours = posts.iter().find(|(_, queues)| queue_is_its(queues));
+        let Some((publisher, queues)) = ours.cloned() else { continue };
         handled.spawn(async move {
-            let count = record.attributes.approximate_receive_count;
-            let count = count.and_then(|text| text.parse().ok()).unwrap_or(1);
             let until_ms = deadline_ms.saturating_sub(MARGIN_MS);
-            let work = publisher.handle_for(&queues.dead, &record.body, count, until_ms);
+            let (body, count) = (&message.body, message.receive_count);
+            let work = publisher.handle_for(&queues.dead, body, count, until_ms);
             let time = Duration::from_millis(until_ms.saturating_sub(office::now_ms()));
             let outcome = tokio::time::timeout(time, work).await;
             (id, outcome.is_ok_and(|outcome| outcome.finished))
         });
     }
     while let Some(done) = handled.join_next().await {
-        if let Ok((id, false)) = done {
-            answer.batch_item_failures.push(Again { item_identifier: id });
+        if let Ok((id, true)) = done {
+            again.remove(&id);
         }
     }
-    answer
+    again
 }
 
 struct Runtime {

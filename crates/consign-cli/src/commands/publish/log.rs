@@ -41,10 +41,6 @@ impl Log {
         say("info", "draining", json!({}));
     }
 
-    pub(super) fn stopped(&self) {
-        say("info", "stopped", json!({}));
-    }
-
     fn source(&self, source: &Source) -> Value {
         match self.names {
             true => {
@@ -144,6 +140,11 @@ impl Observer for Log {
             }
         })
     }
+}
+
+/// The last word of a publisher.
+pub(super) fn stopped() {
+    say("info", "stopped", json!({}));
 }
 
 /// Runs the command that calls a person, with the alarm on its standard input.

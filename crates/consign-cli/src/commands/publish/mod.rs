@@ -1,6 +1,7 @@
 //! `consign publish`: delivers what arrives in repositories, until it is asked to stop.
 
 mod counters;
+mod dead;
 mod http;
 mod lambda;
 mod log;
@@ -9,7 +10,6 @@ pub(crate) mod time;
 
 pub(crate) use lambda::is_bootstrap;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use consign_publisher::{Comparison, Expectations, Publisher, Refused, Stop};
@@ -17,13 +17,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::station::Station;
-use crate::args::{
-    PublishArgs, PublishCommand, PublishDeadArgs, PublishRedriveArgs, PublishServiceArgs,
-};
+use crate::args::{PublishArgs, PublishCommand, PublishServiceArgs};
 use crate::commands::interrupt;
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
-use crate::terminal::{Terminal, escape, table};
+use crate::terminal::Terminal;
 
 /// One of the forms, or one of the other things to do.
 pub(crate) async fn run(
@@ -35,8 +33,8 @@ pub(crate) async fn run(
         return Err(CommandError::usage(format!("{option} is for `consign publish` by itself")));
     }
     match &args.command {
-        Some(PublishCommand::Dead(args)) => dead(args, settings, terminal).await,
-        Some(PublishCommand::Redrive(args)) => redrive(args, settings, terminal).await,
+        Some(PublishCommand::Dead(args)) => dead::look(args, settings, terminal).await,
+        Some(PublishCommand::Redrive(args)) => dead::redrive(args, settings, terminal).await,
         None => deliver(&args.service, settings, terminal).await,
     }
 }
@@ -46,11 +44,15 @@ async fn deliver(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    let station = Station::open(&args.post, settings).await?;
     if args.lambda || lambda::is_bootstrap() {
-        return lambda::serve(&station).await;
+        return lambda::serve(&Station::open(&args.post, settings).await?).await;
     }
-    let stop = stop_when_asked(time::duration("--drain", &args.drain)?, &station);
+    let stop = stop_when_asked(time::duration("--drain", &args.drain)?);
+    let Some(station) = unless_stopped(Station::open(&args.post, settings), &stop).await? else {
+        log::stopped();
+        return Ok(());
+    };
+    station.tell_of_draining(stop.clone());
     if args.backfill {
         return backfill(args, &station, terminal, stop).await;
     }
@@ -77,13 +79,13 @@ async fn deliver(
                 tasks.spawn(async move { publisher.poll(interval, records_max, stop).await });
             }
             None => {
-                let queues = publisher.queues().await?;
+                let Some(queues) = unless_stopped(publisher.queues(), &stop).await? else { break };
                 tasks.spawn(async move { publisher.serve(queues, stop).await });
             }
         }
     }
     while tasks.join_next().await.is_some() {}
-    station.log.stopped();
+    log::stopped();
     Ok(())
 }
 
@@ -91,14 +93,12 @@ fn optional(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandE
     text.map(|text| time::duration(flag, text)).transpose()
 }
 
-/// Drains when asked to stop, and gives back what is left after `patience`.
-fn stop_when_asked(patience: Duration, station: &Station) -> watch::Receiver<Stop> {
+/// Drains when asked to stop, from now on, and gives back what is left after `patience`.
+fn stop_when_asked(patience: Duration) -> watch::Receiver<Stop> {
     let (stop, stopped) = watch::channel(Stop::Not);
-    let (log, counters) = (station.log.clone(), station.counters.clone());
+    let asked = interrupt::from_now_on();
     tokio::spawn(async move {
-        interrupt::wait().await;
-        log.draining();
-        counters.drains();
+        asked.await;
         // An error means that everything has ended already.
         let _ended = stop.send(Stop::Drain);
         tokio::time::sleep(patience).await;
@@ -107,6 +107,19 @@ fn stop_when_asked(patience: Duration, station: &Station) -> watch::Receiver<Sto
         std::future::pending::<()>().await;
     });
     stopped
+}
+
+/// What has to be known before anything is begun; none when it is asked to stop meanwhile.
+async fn unless_stopped<T, E>(
+    work: impl Future<Output = Result<T, E>>,
+    stop: &watch::Receiver<Stop>,
+) -> Result<Option<T>, E> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        biased;
+        Ok(_) = stop.wait_for(|stop| *stop != Stop::Not) => Ok(None),
+        done = work => done.map(Some),
+    }
 }
 
 async fn compare(
@@ -158,74 +171,4 @@ fn told(name: &str, it: &Comparison) -> String {
         "{name}: {} objects, {} recorded before, {} delivered now, {} on no route, {} refused, {} failed",
         it.objects, it.recorded, it.delivered, it.unrouted, it.refused, it.failed
     )
-}
-
-async fn dead(
-    args: &PublishDeadArgs,
-    settings: &Settings,
-    terminal: &Terminal,
-) -> Result<(), CommandError> {
-    let station = Station::open(&args.post, settings).await?;
-    show_dead(&station, &BTreeSet::new(), args.max, terminal).await
-}
-
-async fn show_dead(
-    station: &Station,
-    only: &BTreeSet<String>,
-    max: usize,
-    terminal: &Terminal,
-) -> Result<(), CommandError> {
-    let (mut view, mut rows) = (Vec::new(), Vec::new());
-    for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = publisher.queues().await?;
-        for letter in publisher.dead_letters(&queues.dead, max).await? {
-            if !letter.aside.has_cause_of(only) {
-                continue;
-            }
-            for reason in &letter.aside.reasons {
-                let source = reason.source.as_ref().map(|source| source.key.clone());
-                rows.push(vec![
-                    letter.id.clone(),
-                    name.to_string(),
-                    reason.cause.word().to_owned(),
-                    escape(&source.unwrap_or_default()),
-                ]);
-            }
-            view.push(serde_json::json!({"repository": name.as_str(), "message": letter}));
-        }
-    }
-    match rows.is_empty() {
-        true => terminal.result(&view, "Nothing was put aside."),
-        false => terminal.result(&view, &table(&["ID", "REPOSITORY", "CAUSE", "OBJECT"], &rows)),
-    }
-}
-
-async fn redrive(
-    args: &PublishRedriveArgs,
-    settings: &Settings,
-    terminal: &Terminal,
-) -> Result<(), CommandError> {
-    let station = Station::open(&args.post, settings).await?;
-    let only: BTreeSet<String> = args.only.iter().cloned().collect();
-    if args.dry_run {
-        return show_dead(&station, &only, args.max, terminal).await;
-    }
-    let stop = stop_when_asked(Duration::from_secs(25), &station);
-    let (mut view, mut text, mut kept) = (Vec::new(), Vec::new(), 0);
-    for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = publisher.queues().await?;
-        let done = publisher.redrive(&queues, &only, args.max, &stop).await?;
-        kept += done.kept;
-        text.push(format!(
-            "{name}: {} tried, {} done, {} deliveries, {} stay, {} passed over",
-            done.tried, done.done, done.delivered, done.kept, done.passed_over
-        ));
-        view.push(serde_json::json!({"repository": name.as_str(), "redriven": done}));
-    }
-    terminal.result(&view, &text.join("\n"))?;
-    match kept {
-        0 => Ok(()),
-        kept => Err(CommandError::failed(format!("{kept} messages stay aside"))
-            .hint("consign publish dead")),
-    }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use consign_model::{Exchange, InboxName, PartyName, RepositoryName};
-use consign_publisher::{Limits, Publisher, Routing, Setup, Signer};
+use consign_publisher::{Limits, Publisher, Routing, Setup, Signer, Stop};
 use consign_seal::sshsig::{self, SigningKey};
+use tokio::sync::watch;
 
 use super::counters::Counters;
 use super::log::Log;
@@ -63,6 +64,19 @@ impl Station {
         });
         let publishers = publishers.collect::<Result<_, CommandError>>()?;
         Ok(Station { names, publishers, counters, log })
+    }
+}
+
+impl Station {
+    /// Says so, where it is looked for, when no more messages are taken.
+    pub(super) fn tell_of_draining(&self, mut stop: watch::Receiver<Stop>) {
+        let (log, counters) = (self.log.clone(), self.counters.clone());
+        tokio::spawn(async move {
+            if stop.wait_for(|stop| *stop != Stop::Not).await.is_ok() {
+                log.draining();
+                counters.drains();
+            }
+        });
     }
 }
 
