@@ -14,6 +14,7 @@ use consign_seal::age::{
 };
 
 use super::interrupt::{self, Flag};
+use super::object_address::ObjectAddress;
 use super::passphrase::Passphrases;
 use super::plugin;
 use super::sealed_stream;
@@ -33,11 +34,11 @@ pub(crate) async fn run(
         return Err(CommandError::usage("-o names one file, and there are several to seal"));
     }
     let stop = interrupt::flag();
-    let target = args.output.as_deref().and_then(Path::to_str);
+    let target = args.output.as_deref().unwrap_or(Path::new("-"));
     let mut done = Vec::new();
     let mut stdout_is_free = true;
-    if let Some(address) = target.and_then(|target| target.strip_prefix("s3://")) {
-        done.push(object::seal(args, address, settings).await?);
+    if let Some(address) = ObjectAddress::unless_file(target.as_os_str())? {
+        done.push(object::seal(args, &address, settings).await?);
     } else {
         object::refuse_idle_flags(args)?;
         let means = Means::find(args, settings)?;

@@ -39,7 +39,7 @@ impl Station {
             CommandError::usage(format!("there is no signing key of {party}"))
                 .hint(format!("consign keys new {party}"))
         })?;
-        let cloud = connect::connect(settings, &exchange).await?;
+        let cloud = connect::connect(settings, exchange.as_ref()).await?;
         let counters = Arc::new(Counters::default());
         let log = Arc::new(Log::new(args.log_names, args.alarm_exec.clone(), counters.clone()));
         let signer: Arc<dyn Signer> = Arc::new(PartySigner(signer));

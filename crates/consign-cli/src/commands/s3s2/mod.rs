@@ -93,7 +93,7 @@ async fn connection(
 async fn store(config: &Config, settings: &Settings) -> Result<Store, CommandError> {
     let bucket = needed(config.bucket.clone(), "bucket")?;
     let settings = with_config(config, settings);
-    let cloud = Cloud::connect(&connect::cloud_settings(&settings, None)).await?;
+    let cloud = connect::connect(&settings, None).await?;
     let cancel = Cancel::new();
     let raised = cancel.clone();
     tokio::spawn(async move {
