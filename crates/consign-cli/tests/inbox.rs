@@ -60,7 +60,12 @@ impl Stage {
 fn two_organisations_set_it_up_and_a_copy_goes_through() {
     let tool = consign_testkit::require!("aws");
     let stage = Stage { deployment: Deployment::serving(&exchange()), tool };
-    halves::apply(&stage.deployment);
+    let keys = halves::apply(&stage.deployment);
+    let alone = ["prove", "--live", "--as", "acme"];
+    let untold = stage.deployment.fail(3, &alone);
+    assert!(untold.contains("--key reports=ARN --key reports-in=ARN"), "{untold}");
+    let told: Vec<&str> = keys.values().flat_map(|key| ["--key", key]).collect();
+    stage.deployment.run(&[&alone, told.as_slice()].concat());
     let rest = stage.deployment.consign(&["plan", "--exit-code"]).output().unwrap();
     assert_eq!(rest.status.code(), Some(0), "{}", both(&rest));
     let proof = stage.deployment.run(&["prove", "--live"]);

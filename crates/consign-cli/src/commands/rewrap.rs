@@ -24,8 +24,16 @@ pub(crate) async fn run(
     if args.object.from_key.is_some() {
         return object::run(args, settings, terminal).await;
     }
+    let Some(lane) = args.lane.as_deref() else {
+        return Err(match args.what.iter().any(|what| what.starts_with("s3://")) {
+            true => CommandError::usage(
+                "it is not said which key opens the object now, and which shall",
+            )
+            .hint("consign rewrap s3://BUCKET/KEY --from-key … --to-key …"),
+            false => CommandError::usage("it is not said which lane").hint("--lane LANE"),
+        });
+    };
     let exchange = settings.exchange()?;
-    let lane = args.lane.as_deref().unwrap_or_default();
     let (name, party) = office::lane_and_party(&exchange, settings, lane, Side::Sender)?;
     let options = options(args)?;
     let bar = Arc::new(Bar::new(terminal));

@@ -12,7 +12,9 @@ pub(crate) use lambda::is_bootstrap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use consign_publisher::{Comparison, Expectations, Publisher, Refused, Stop};
+use consign_publisher::{
+    Cause, Comparison, Expectations, Permanent, Publisher, Queues, Reason, Refused, Stop,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -31,13 +33,27 @@ pub(crate) async fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    if let (Some(_), Some(option)) = (&args.command, args.service.out_of_place()) {
-        return Err(CommandError::usage(format!("{option} is for `consign publish` by itself")));
+    if args.command.is_some() {
+        refuse_idle(&args.service)?;
     }
     match &args.command {
         Some(PublishCommand::Dead(args)) => dead(args, settings, terminal).await,
         Some(PublishCommand::Redrive(args)) => redrive(args, settings, terminal).await,
         None => deliver(&args.service, settings, terminal).await,
+    }
+}
+
+/// What is said before `dead` or `redrive` must not pass in silence.
+fn refuse_idle(service: &PublishServiceArgs) -> Result<(), CommandError> {
+    if let Some(option) = service.out_of_place() {
+        return Err(CommandError::usage(format!("{option} is for `consign publish` by itself")));
+    }
+    match service.post.out_of_place() {
+        Some(option) => {
+            Err(CommandError::usage(format!("{option} does not reach what follows it"))
+                .hint(format!("say it after the word: consign publish redrive {option} …")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -77,7 +93,7 @@ async fn deliver(
                 tasks.spawn(async move { publisher.poll(interval, records_max, stop).await });
             }
             None => {
-                let queues = publisher.queues().await?;
+                let queues = queues(&publisher).await?;
                 tasks.spawn(async move { publisher.serve(queues, stop).await });
             }
         }
@@ -85,6 +101,21 @@ async fn deliver(
     while tasks.join_next().await.is_some() {}
     station.log.stopped();
     Ok(())
+}
+
+/// The queues of a repository, which its administrator has made.
+async fn queues(publisher: &Publisher) -> Result<Queues, CommandError> {
+    publisher.queues().await.map_err(|error| {
+        let is_absent = error.kind() == consign_cloud::ErrorKind::NotFound;
+        let error = CommandError::from(error);
+        match is_absent {
+            true => error.hint(
+                "`consign apply` makes it; or these credentials are of another account than the \
+                 repository's: name a profile with --profile",
+            ),
+            false => error,
+        }
+    })
 }
 
 fn optional(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {
@@ -149,15 +180,56 @@ async fn backfill(
     let left: u64 = reports.iter().map(|(_, it)| it.refused + it.failed).sum();
     match left {
         0 => Ok(()),
-        left => Err(CommandError::failed(format!("{left} could not be delivered"))),
+        left => Err(CommandError::failed(format!("{left} could not be delivered"))
+            .hint("mend what the report says of each; the same command tries them again")),
     }
 }
 
 fn told(name: &str, it: &Comparison) -> String {
-    format!(
+    let mut text = format!(
         "{name}: {} objects, {} recorded before, {} delivered now, {} on no route, {} refused, {} failed",
         it.objects, it.recorded, it.delivered, it.unrouted, it.refused, it.failed
-    )
+    );
+    for reason in &it.reasons {
+        text.push_str(&format!("\n  {}: {}", object(reason), why(&reason.cause)));
+    }
+    let untold = (it.refused + it.failed).saturating_sub(it.reasons.len() as u64);
+    if untold > 0 {
+        text.push_str(&format!("\n  and {untold} more"));
+    }
+    text
+}
+
+/// Of what a reason is, as far as that is known.
+fn object(reason: &Reason) -> String {
+    reason.source.as_ref().map_or_else(|| "-".to_owned(), |source| escape(&source.key))
+}
+
+/// A cause as a sentence.
+fn why(cause: &Cause) -> String {
+    match cause {
+        Cause::Unreadable { why } | Cause::Unroutable { why } => escape(why),
+        Cause::Foreign => "it is of a bucket that is not the repository's".to_owned(),
+        Cause::SourceGone => "it is gone from the repository".to_owned(),
+        Cause::Conflict { there: Some(_) } => {
+            "another object was delivered to its place before".to_owned()
+        }
+        Cause::Conflict { there: None } => {
+            "something that no publisher delivered is in its place".to_owned()
+        }
+        Cause::Different => "what arrived has another size or checksum".to_owned(),
+        Cause::Permanent { what: Permanent::Denied } => {
+            "a policy denies it: consign prove --live".to_owned()
+        }
+        Cause::Permanent { what: Permanent::KeyUnusable } => {
+            "a KMS key is disabled, or about to be deleted".to_owned()
+        }
+        Cause::Permanent { what: Permanent::Credentials } => {
+            "the publisher's credentials do not hold any more".to_owned()
+        }
+        Cause::Permanent { what: Permanent::Refused } => "S3 refuses the request".to_owned(),
+        Cause::GivenUp { receives } => format!("tried {receives} times without success"),
+    }
 }
 
 async fn dead(
@@ -177,18 +249,18 @@ async fn show_dead(
 ) -> Result<(), CommandError> {
     let (mut view, mut rows) = (Vec::new(), Vec::new());
     for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = publisher.queues().await?;
+        let queues = queues(publisher).await?;
         for letter in publisher.dead_letters(&queues.dead, max).await? {
             if !letter.aside.has_cause_of(only) {
                 continue;
             }
             for reason in &letter.aside.reasons {
-                let source = reason.source.as_ref().map(|source| source.key.clone());
                 rows.push(vec![
                     letter.id.clone(),
                     name.to_string(),
                     reason.cause.word().to_owned(),
-                    escape(&source.unwrap_or_default()),
+                    object(reason),
+                    why(&reason.cause),
                 ]);
             }
             view.push(serde_json::json!({"repository": name.as_str(), "message": letter}));
@@ -196,7 +268,9 @@ async fn show_dead(
     }
     match rows.is_empty() {
         true => terminal.result(&view, "Nothing was put aside."),
-        false => terminal.result(&view, &table(&["ID", "REPOSITORY", "CAUSE", "OBJECT"], &rows)),
+        false => {
+            terminal.result(&view, &table(&["ID", "REPOSITORY", "CAUSE", "OBJECT", "WHY"], &rows))
+        }
     }
 }
 
@@ -213,7 +287,7 @@ async fn redrive(
     let stop = stop_when_asked(Duration::from_secs(25), &station);
     let (mut view, mut text, mut kept) = (Vec::new(), Vec::new(), 0);
     for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = publisher.queues().await?;
+        let queues = queues(publisher).await?;
         let done = publisher.redrive(&queues, &only, args.max, &stop).await?;
         kept += done.kept;
         text.push(format!(
@@ -225,7 +299,7 @@ async fn redrive(
     terminal.result(&view, &text.join("\n"))?;
     match kept {
         0 => Ok(()),
-        kept => Err(CommandError::failed(format!("{kept} messages stay aside"))
-            .hint("consign publish dead")),
+        kept => Err(CommandError::failed(format!("{kept} could not be delivered and stay aside"))
+            .hint("consign publish dead says why of each")),
     }
 }

@@ -61,6 +61,10 @@ pub(super) async fn run(
 fn keyring(text: &str, to_wrap: bool) -> Result<Keyring, CommandError> {
     let (kind, name) = text.split_once(':').unwrap_or_default();
     let path = Path::new(name);
+    if name.is_empty() && ["kms", "aes", "rsa"].contains(&kind) {
+        return Err(CommandError::usage(format!("{} names no key", escape(text)))
+            .hint("kms:KEY-ARN, aes:FILE or rsa:FILE"));
+    }
     match kind {
         "kms" => Ok(Keyring::Kms(name.to_owned())),
         "aes" => object_keys::aes(path),
