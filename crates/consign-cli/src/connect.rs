@@ -26,10 +26,10 @@ pub(crate) fn cloud_settings(
     }
 }
 
-/// Connects with the credentials at hand.
+/// Connects with the credentials at hand; where no region is set, to that of the exchange.
 pub(crate) async fn connect(
     settings: &Settings,
-    exchange: &Exchange,
+    exchange: impl Into<Option<&Exchange>>,
 ) -> Result<Cloud, CommandError> {
     if let Some(profile) = settings.profile.as_ref().filter(|name| !settings.has_profile(name)) {
         let [credentials, config] = &settings.aws_files;
@@ -39,7 +39,7 @@ pub(crate) async fn connect(
             config.display()
         )));
     }
-    Ok(Cloud::connect(&cloud_settings(settings, Some(exchange))).await?)
+    Ok(Cloud::connect(&cloud_settings(settings, exchange.into())).await?)
 }
 
 /// Connects to each account whose credentials are at hand: those named by `--account-profile`, a

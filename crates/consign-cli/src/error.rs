@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Interrupted,
     /// `plan --exit-code` found something to change.
     Changes,
+    /// The reader of standard output is gone, and with it the reason to go on; not a failure.
+    Unread,
 }
 
 /// An error as the person sees it.
@@ -117,8 +119,14 @@ impl CommandError {
         }
     }
 
+    /// Whether the only thing that is wrong is that nobody reads on.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.kind == Kind::Unread
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self.kind {
+            Kind::Unread => 0,
             Kind::Failed => 1,
             Kind::Usage | Kind::Changes => 2,
             Kind::Integrity => 3,
@@ -163,6 +171,7 @@ impl CommandError {
             Kind::Unavailable => "unavailable",
             Kind::Interrupted => "interrupted",
             Kind::Changes => "changes",
+            Kind::Unread => "unread",
         }
     }
 }
@@ -308,7 +317,9 @@ impl From<consign::Error> for CommandError {
     fn from(error: consign::Error) -> CommandError {
         use consign::ErrorKind as Consign;
         let kind = match error.kind() {
-            Consign::Configuration | Consign::Source | Consign::NotForUs => Kind::Usage,
+            // Without credentials it is the service that says no.
+            Consign::Configuration => cloud_kind_within(&error).unwrap_or(Kind::Usage),
+            Consign::Source | Consign::NotForUs => Kind::Usage,
             Consign::Cloud | Consign::Denied => cloud_kind_within(&error).unwrap_or(Kind::Failed),
             Consign::Cancelled => Kind::Interrupted,
             Consign::NotFound => Kind::NotFound,

@@ -2,6 +2,12 @@
 //! back. Start with [`run`]: one `match` over everything the program can do. No business rules live
 //! here; `send` is `consign::send`, `apply` is `consign_provision::apply`, and so on.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads; terminal.rs does not"
+)]
+
 mod args;
 mod commands;
 mod connect;
@@ -45,7 +51,8 @@ fn typed() -> Vec<OsString> {
 }
 
 fn start(arguments: Arguments, terminal: &Terminal) -> Result<(), CommandError> {
-    let settings = Settings::resolve(&arguments.global, &std::env::vars().collect())?;
+    let settings =
+        Settings::resolve(&arguments.global, &settings::environment(std::env::vars_os())?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -100,7 +107,7 @@ async fn run(
             let _held = key_sources::private(&mut args.identity, settings).await?;
             commands::open::run(&args, settings, terminal).await
         }
-        Command::Completions(args) => commands::completions::run(&args),
+        Command::Completions(args) => commands::completions::run(&args, terminal),
         Command::Internals(InternalsCommand::Man(args)) => commands::man::run(&args),
     }
 }

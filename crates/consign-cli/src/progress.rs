@@ -43,7 +43,7 @@ fn words(phase: Phase) -> &'static str {
     match phase {
         Phase::Surveying => "Looking at what there is to send",
         Phase::Sending => "Sealing and sending",
-        Phase::Looking => "Looking for consignments",
+        Phase::Looking => "Looking at what is there",
         Phase::Receiving => "Fetching and opening",
         Phase::Rewrapping => "Writing headers anew",
         Phase::Committing => "Committing",
@@ -65,8 +65,13 @@ impl Progress for Bar {
         self.bar.set_message(words(phase));
         if self.lines && !again {
             match (files, total) {
-                (0, 0) => eprintln!("{}", words(phase)),
-                _ => eprintln!("{}: {}, {}", words(phase), terminal::files(files), bytes(total)),
+                (0, 0) => terminal::say(words(phase)),
+                _ => terminal::say(&format!(
+                    "{}: {}, {}",
+                    words(phase),
+                    terminal::files(files),
+                    bytes(total)
+                )),
             }
         }
     }

@@ -2,15 +2,41 @@
 //! environment variable, which wins over the file.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use consign_model::{Date, Exchange, PartyName};
 
 use crate::args::Global;
+use crate::commands::files;
 use crate::error::CommandError;
 
 /// The environment, as a value, so that nothing below `main` reads it.
 pub(crate) type Environment = HashMap<String, String>;
+
+/// What is set for this process.
+///
+/// # Errors
+/// A variable that means something here is not UTF-8: taken for unset, it would mean something else.
+pub(crate) fn environment(
+    set: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Environment, CommandError> {
+    let mut environment = Environment::new();
+    for (name, value) in set {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => drop(environment.insert(name, value)),
+            Err(_) if OURS.iter().any(|ours| name.starts_with(ours)) => {
+                return Err(CommandError::usage(format!("the variable {name} is not UTF-8")));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(environment)
+}
+
+/// What the variables that mean something here begin with.
+const OURS: [&str; 4] = ["CONSIGN_", "AWS_", "XDG_", "HOME"];
 
 /// What every command works with.
 #[derive(Debug, Clone)]
@@ -70,6 +96,15 @@ impl Settings {
         let exchange_is_named = global.exchange.is_some()
             || variable("CONSIGN_EXCHANGE").is_some()
             || file.exchange.is_some();
+        for (of, endpoint) in [
+            ("--endpoint", &global.endpoint),
+            ("CONSIGN_ENDPOINT", &variable("CONSIGN_ENDPOINT")),
+            ("AWS_ENDPOINT_URL", &variable("AWS_ENDPOINT_URL")),
+            ("AWS_ENDPOINT_URL_S3", &variable("AWS_ENDPOINT_URL_S3")),
+            ("endpoint in the configuration file", &file.endpoint),
+        ] {
+            endpoint.as_deref().map_or(Ok(()), |text| check_endpoint(of, text))?;
+        }
         let said_endpoint = global.endpoint.clone().or_else(|| variable("CONSIGN_ENDPOINT"));
         Ok(Settings {
             home: folders.home.clone(),
@@ -116,7 +151,7 @@ impl Settings {
     pub(crate) fn has_profile(&self, name: &str) -> bool {
         let headings = [format!("[{name}]"), format!("[profile {name}]")];
         self.aws_files.iter().any(|path| {
-            std::fs::read_to_string(path).is_ok_and(|text| {
+            files::read_text(path).is_ok_and(|text| {
                 text.lines().any(|line| headings.iter().any(|heading| line.trim() == heading))
             })
         })
@@ -129,7 +164,7 @@ impl Settings {
 
     /// The same, with the text of the file.
     pub(crate) fn exchange_text(&self) -> Result<(Exchange, String), CommandError> {
-        let text = std::fs::read_to_string(&self.exchange_file).map_err(|e| {
+        let text = files::read_text(&self.exchange_file).map_err(|e| {
             CommandError::usage(format!(
                 "cannot read the exchange file {}",
                 self.exchange_file.display()
@@ -140,7 +175,7 @@ impl Settings {
             )
         })?;
         let exchange = Exchange::parse(&text, &self.exchange_file.display().to_string(), today())?;
-        Ok((exchange, text))
+        Ok((exchange, text.to_string()))
     }
 }
 
@@ -149,6 +184,24 @@ pub(crate) fn today() -> Date {
     let now = time::OffsetDateTime::now_utc();
     Date::parse(&format!("{:04}-{:02}-{:02}", now.year(), u8::from(now.month()), now.day()))
         .expect("a calendar date is a date")
+}
+
+/// That an endpoint is one, before it is found to answer nobody.
+fn check_endpoint(of: &str, text: &str) -> Result<(), CommandError> {
+    let wrong = |why: &str| {
+        CommandError::usage(format!("{of} {why}"))
+            .hint("for example https://s3.example or http://127.0.0.1:9000")
+    };
+    let url = text.parse::<http::Uri>().map_err(|_| wrong("is no address"))?;
+    let known = matches!(url.scheme_str(), Some("http" | "https"));
+    match url.authority().filter(|_| known) {
+        // Not repeated: what stands there may be a password.
+        Some(authority) if authority.as_str().contains('@') => {
+            Err(wrong("holds a user or a password, which S3 does not take"))
+        }
+        Some(authority) if !authority.host().is_empty() => Ok(()),
+        _ => Err(wrong("does not begin with https:// or http:// and a host")),
+    }
 }
 
 struct Folders {
@@ -177,7 +230,7 @@ impl Folders {
 }
 
 fn read_file(path: &Path) -> Result<File, CommandError> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match files::read_text(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
         Err(e) => {
@@ -233,6 +286,32 @@ mod tests {
         let settings = Settings::resolve(&flags, &vars).unwrap();
         assert_eq!(settings.endpoint.as_deref(), Some("https://named"));
         assert_eq!(settings.s3_endpoint, None);
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address() {
+        for good in ["https://s3.example", "http://127.0.0.1:9000", "https://[::1]:1/path/"] {
+            check_endpoint("--endpoint", good).unwrap();
+        }
+        for wrong in ["nonsense", "", "s3.example:443", "ftp://a", "https://", "https://u:geheim@a"]
+        {
+            let error = check_endpoint("--endpoint", wrong).unwrap_err();
+            assert!(error.chain().starts_with("--endpoint "), "{}", error.chain());
+            assert!(!error.chain().contains("geheim"), "{}", error.chain());
+        }
+    }
+
+    #[test]
+    fn a_variable_of_ours_must_be_text_and_others_may_be_anything() {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = || OsString::from_vec(vec![b'/', 0xff]);
+        let set = [("EDITOR".into(), bytes()), (bytes(), "x".into()), ("HOME".into(), "/".into())];
+        let read = super::environment(set.into_iter()).unwrap();
+        assert_eq!(read, HashMap::from([("HOME".to_owned(), "/".to_owned())]));
+        for name in ["CONSIGN_KEYS", "AWS_PROFILE", "XDG_STATE_HOME", "HOME"] {
+            let error = super::environment([(name.into(), bytes())].into_iter()).unwrap_err();
+            assert!(error.chain().contains(name), "{}", error.chain());
+        }
     }
 
     #[test]

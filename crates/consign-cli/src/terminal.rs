@@ -1,10 +1,13 @@
 //! The terminal. Data goes to standard output, conversation to standard error; progress vanishes
 //! when standard error is not a terminal; `--json` turns a result into one JSON document; `--quiet`
 //! leaves only results and errors.
+//!
+//! Nobody has to listen. A full or closed standard error changes nothing; a closed standard output ends
+//! what would go on printing, and makes nothing fail: what was to be done is done.
 
 use std::io::{IsTerminal, Write};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 
 /// Where results, conversation and errors go.
 #[derive(Debug)]
@@ -51,34 +54,45 @@ impl Terminal {
         if self.json {
             let document = serde_json::to_string_pretty(value)
                 .map_err(|e| CommandError::internal("cannot write the result as JSON", e))?;
-            self.data(&document)
+            last(self.data(&document))
         } else {
-            self.data(text.trim_end_matches('\n'))
+            last(self.data(text.trim_end_matches('\n')))
         }
     }
 
     /// A line, or a page, of data on standard output.
+    ///
+    /// # Errors
+    /// [`Kind::Unread`] if its reader is gone: then there is nothing to go on for.
     pub(crate) fn data(&self, text: &str) -> Result<(), CommandError> {
-        writeln!(std::io::stdout(), "{text}")
-            .map_err(|e| CommandError::failed("cannot write to standard output").caused_by(e))
+        writeln!(std::io::stdout(), "{text}").map_err(cannot_write)
+    }
+
+    /// All the data of a command, as it is.
+    pub(crate) fn whole(&self, bytes: &[u8]) -> Result<(), CommandError> {
+        let mut stdout = std::io::stdout();
+        last(stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(cannot_write))
     }
 
     /// A line of conversation on standard error.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
     /// An error with its causes and hints, on standard error; with `--json` also as a document.
     pub(crate) fn error(&self, error: &CommandError) {
+        if error.is_unread() {
+            return;
+        }
         // Further lines are indented, so that a file name cannot look like a line of ours.
-        eprintln!("error: {}", escape(&error.chain()).replace('\n', "\n  "));
+        say(&format!("error: {}", escape(&error.chain()).replace('\n', "\n  ")));
         for hint in error.hints() {
-            eprintln!("  hint: {}", escape(hint));
+            say(&format!("  hint: {}", escape(hint)));
         }
         if let Some(detail) = error.detail().filter(|_| self.details) {
-            eprintln!("  detail: {}", escape(detail).replace('\n', "\n  "));
+            say(&format!("  detail: {}", escape(detail).replace('\n', "\n  ")));
         }
         if self.json {
             let document = serde_json::json!({
@@ -87,7 +101,8 @@ impl Terminal {
                 "class": error.class_name(),
                 "hints": error.hints(),
             });
-            println!("{document}");
+            // The exit code says it all the same.
+            let _unread = self.data(&document.to_string());
         }
     }
 
@@ -98,12 +113,37 @@ impl Terminal {
             return Err(CommandError::usage(format!("{question} There is no terminal to ask on"))
                 .hint(format!("add {flag} if you have read the plan")));
         }
-        eprint!("{question} [y/N] ");
+        let mut stderr = std::io::stderr();
+        write!(stderr, "{question} [y/N] ")
+            .map_err(|e| CommandError::failed("cannot ask on standard error").caused_by(e))?;
         let mut answer = String::new();
         std::io::stdin()
             .read_line(&mut answer)
             .map_err(|e| CommandError::failed("cannot read the answer").caused_by(e))?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// A line on standard error, for whoever reads it.
+pub(crate) fn say(line: &str) {
+    let _unread = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Why standard output takes no more.
+pub(crate) fn cannot_write(error: std::io::Error) -> CommandError {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => {
+            CommandError::new(Kind::Unread, "nobody reads standard output any more")
+        }
+        _ => CommandError::failed("cannot write to standard output").caused_by(error),
+    }
+}
+
+/// Of what is said at the end: a reader that has seen enough of it is not a failure.
+fn last(said: Result<(), CommandError>) -> Result<(), CommandError> {
+    match said {
+        Err(error) if error.is_unread() => Ok(()),
+        said => said,
     }
 }
 

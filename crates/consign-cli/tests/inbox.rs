@@ -7,20 +7,14 @@ mod support;
 
 use std::path::Path;
 
-use support::{Deployment, both, succeed};
+use support::{Deployment, both, halves, succeed};
 
 const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
 const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an";
-const OURS: &str = "111111111111=admin-111111111111";
-const THEIRS: &str = "222222222222=admin-222222222222";
 
-/// The template, in a folder of its own, with a quarantine.
+/// The template with a quarantine.
 fn exchange() -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let mut init = support::consign();
-    init.args(["init", "--template", "inbox"]).current_dir(folder.path());
-    succeed(&mut init);
-    let text = std::fs::read_to_string(folder.path().join("exchange.toml")).unwrap();
+    let text = halves::template();
     let guarded = text.replace("# quarantine = \"scanner\"", "quarantine = \"scanner\"");
     assert_ne!(guarded, text);
     guarded + "[party.scanner]\naccount = \"222222222222\"\nprincipal = \"user/consign/scanner\"\n"
@@ -66,7 +60,14 @@ impl Stage {
 fn two_organisations_set_it_up_and_a_copy_goes_through() {
     let tool = consign_testkit::require!("aws");
     let stage = Stage { deployment: Deployment::serving(&exchange()), tool };
-    apply_both_halves(&stage.deployment);
+    let keys = halves::apply(&stage.deployment);
+    let alone = ["prove", "--live", "--as", "acme"];
+    let untold = stage.deployment.fail(3, &alone);
+    assert!(untold.contains("--key reports=ARN --key reports-in=ARN"), "{untold}");
+    let told: Vec<&str> = keys.values().flat_map(|key| ["--key", key]).collect();
+    stage.deployment.run(&[&alone, told.as_slice()].concat());
+    let rest = stage.deployment.consign(&["plan", "--exit-code"]).output().unwrap();
+    assert_eq!(rest.status.code(), Some(0), "{}", both(&rest));
     let proof = stage.deployment.run(&["prove", "--live"]);
     assert!(proof.contains("deliver") && proof.contains("receive from the queue"), "{proof}");
     assert!(proof.contains(" 0 not as declared") && proof.contains(" 0 not proved"), "{proof}");
@@ -76,21 +77,6 @@ fn two_organisations_set_it_up_and_a_copy_goes_through() {
     released(&stage);
     stage.deployment.run(&["audit", "--json"]);
     explained(&stage.deployment);
-}
-
-fn apply_both_halves(deployment: &Deployment) {
-    let own = |party: &str, profile: &str, more: &[&str]| {
-        let arguments = ["apply", "--yes", "--as", party, "--account-profile", profile];
-        let arguments: Vec<&str> = arguments.into_iter().chain(more.iter().copied()).collect();
-        deployment.run(&arguments)
-    };
-    own("acme", OURS, &[]);
-    let told = own("globex", THEIRS, &["--json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let key = |lane: &str| format!("{lane}={}", told["keys_to_tell"][lane].as_str().unwrap());
-    own("acme", OURS, &["--key", &key("reports"), "--key", &key("reports-in")]);
-    let rest = deployment.consign(&["plan", "--exit-code"]).output().unwrap();
-    assert_eq!(rest.status.code(), Some(0), "{}", both(&rest));
 }
 
 fn generated(stage: &Stage) {

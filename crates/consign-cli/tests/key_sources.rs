@@ -5,12 +5,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use consign_seal::openpgp::{KeyKind, SecretKey};
 use consign_seal::s3s2::PublicKey;
+use consign_testkit::key_server::KeyServer;
 use consign_testkit::moto::Moto;
 use consign_testkit::{judges, require};
 use support::succeed;
@@ -32,25 +32,6 @@ for item in items:
         client("secretsmanager").create_secret(Name=name, SecretString=value)
     else:
         client("ssm").put_parameter(Name=name, Value=value, Type=kind, Tier="Advanced")
-"#;
-
-const SERVE: &str = r#"
-import http.server, ssl, sys
-certificate, private, keys = sys.argv[1:4]
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        content = open(keys, "rb").read()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(certificate, private)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
 "#;
 
 const BUCKET: &str = "acme-globex-to-client-111111111111-eu-west-1-an";
@@ -210,20 +191,8 @@ fn a_lane_takes_its_keys_from_where_the_exchange_file_and_the_settings_say() {
     std::fs::remove_file(&config).unwrap();
 
     // A lane of shares, for a key in a parameter, a file and at an address: pinned, all of them.
-    let tls = |name: &str| place.path(name).to_str().unwrap().to_owned();
-    succeed(
-        Command::new(openssl)
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-            .args(["-nodes", "-keyout", &tls("tls.key"), "-out", &tls("tls.crt"), "-days", "2"])
-            .args(["-subj", "/CN=keys", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"]),
-    );
-    let mut serve = Command::new(&python);
-    serve.args(["-c", SERVE, &tls("tls.crt"), &tls("tls.key"), &tls("go.pubkey")]);
-    let mut server = serve.stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _server = Server(server);
+    let keys = place.path("go.pubkey");
+    let server = KeyServer::start(&python, &openssl, place.folder.path(), &keys);
     let file = place.path("exchange.toml");
     let plain = std::fs::read_to_string(&file).unwrap();
     let plain = plain.replacen("\nto = [\"globex\"]", "\nlayout = \"s3s2\"\nto = [\"globex\"]", 1);
@@ -234,12 +203,12 @@ fn a_lane_takes_its_keys_from_where_the_exchange_file_and_the_settings_say() {
         let text = format!("{before}{}", globex.replacen("recipients = [", &recipients, 1));
         std::fs::write(&file, text).unwrap();
     };
-    let address = format!("https://127.0.0.1:{}/globex.asc", line.trim());
+    let address = format!("{}/keys", server.origin);
     for source in ["ssm:/globex/public", "go.pubkey", &address] {
         with(&format!("{source}#{pin}"));
         let mut command = place.consign(&send);
         command.env("CONSIGN_SIGNER", "secretsmanager:acme/signer");
-        let said = succeed(command.env("AWS_CA_BUNDLE", place.path("tls.crt")));
+        let said = succeed(command.env("AWS_CA_BUNDLE", &server.certificate));
         let sent: serde_json::Value = serde_json::from_str(&said).unwrap();
         as_globex(&receive, "secretsmanager:globex/private");
         let id = sent["id"].as_str().unwrap();
@@ -248,7 +217,7 @@ fn a_lane_takes_its_keys_from_where_the_exchange_file_and_the_settings_say() {
         with(&format!("{source}#{wrong}"));
         let mut command = place.consign(&send);
         command.env("CONSIGN_SIGNER", "secretsmanager:acme/signer");
-        let output = command.env("AWS_CA_BUNDLE", place.path("tls.crt")).output().unwrap();
+        let output = command.env("AWS_CA_BUNDLE", &server.certificate).output().unwrap();
         let said = support::both(&output);
         assert!(said.contains("the recipients of globex"), "{source}: {said}");
         assert_eq!(output.status.code(), Some(2), "{source}: {said}");
@@ -267,17 +236,6 @@ fn a_lane_takes_its_keys_from_where_the_exchange_file_and_the_settings_say() {
 
     // Looking needs no key of others.
     as_globex(&["list", "--lane", "to-client"], "secretsmanager:globex/private");
-}
-
-/// A process that ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // An error means that it is gone already.
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
 }
 
 #[test]

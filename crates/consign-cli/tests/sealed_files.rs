@@ -5,75 +5,19 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use consign_seal::age::Identity;
+use consign_testkit::payload::ramp;
+use support::desk::Desk;
 use support::{Deployment, TO_CLIENT, both, succeed};
 
-/// A folder with an identity in it, as `age-keygen` leaves one.
-struct Desk {
-    folder: tempfile::TempDir,
-    recipient: String,
-}
-
-impl Desk {
-    fn new(identity: &Identity) -> Desk {
-        let desk = Desk {
-            folder: tempfile::tempdir().unwrap(),
-            recipient: identity.to_recipient().to_string(),
-        };
-        desk.secret("me.txt", identity.secret_text().as_bytes());
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) {
-        std::fs::write(self.path(name), content).unwrap();
-    }
-
-    fn secret(&self, name: &str, content: &[u8]) {
-        self.file(name, content);
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(self.path(name), mode).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    fn consign(&self, arguments: &[&str]) -> Command {
-        let mut command = support::consign();
-        command.args(arguments).current_dir(self.folder.path()).env("HOME", self.folder.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        succeed(&mut self.consign(arguments))
-    }
-
-    fn fail(&self, code: i32, arguments: &[&str]) -> String {
-        let output: Output = self.consign(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "consign {arguments:?}: {}", both(&output));
-        both(&output)
-    }
-
-    /// What lies in the folder, to see that nothing is left behind.
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn ramp(length: usize) -> Vec<u8> {
-    (0..251u8).cycle().take(length).collect()
+/// A desk with an identity in it, as `age-keygen` leaves one; and its recipient.
+fn desk_of(identity: &Identity) -> (Desk, String) {
+    let desk = Desk::new();
+    desk.secret("me.txt", identity.secret_text().as_bytes());
+    (desk, identity.to_recipient().to_string())
 }
 
 /// Around chunks, runs and batches of every number of processors up to eight.
@@ -84,22 +28,22 @@ const LENGTHS: [usize; 9] =
 fn files_of_every_length_go_round_and_age_opens_them() {
     let age = consign_testkit::require!("age");
     for identity in [Identity::generate().unwrap(), Identity::generate_post_quantum().unwrap()] {
-        let desk = Desk::new(&identity);
+        let (desk, me) = desk_of(&identity);
         for length in LENGTHS {
             desk.file("plain", &ramp(length));
-            desk.run(&["seal", "plain", "--to", &desk.recipient, "--force"]);
+            desk.run(&["seal", "plain", "--to", &me, "--force"]);
             desk.run(&["open", "plain.age", "-i", "me.txt", "-o", "opened", "--force"]);
             assert!(desk.read("opened") == ramp(length), "{length} bytes");
             if matches!(identity, Identity::X25519(_)) {
                 let mut stock = Command::new(&age);
                 stock.args(["-d", "-i", "me.txt", "-o", "stock", "plain.age"]);
-                succeed(stock.current_dir(desk.folder.path()));
+                succeed(stock.current_dir(desk.folder()));
                 // Of no content, age makes no file.
                 let stock = std::fs::read(desk.path("stock")).unwrap_or_default();
                 assert!(stock == ramp(length), "{length} bytes");
             }
         }
-        desk.run(&["seal", "plain", "--to", &desk.recipient, "--armor", "-o", "text.age"]);
+        desk.run(&["seal", "plain", "--to", &me, "--armor", "-o", "text.age"]);
         assert!(desk.read("text.age").starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
         desk.run(&["open", "text.age", "-i", "me.txt", "-o", "opened", "--force"]);
         assert!(desk.read("opened") == desk.read("plain"));
@@ -108,21 +52,21 @@ fn files_of_every_length_go_round_and_age_opens_them() {
 
 #[test]
 fn pipes_work_both_ways() {
-    let desk = Desk::new(&Identity::generate().unwrap());
+    let (desk, me) = desk_of(&Identity::generate().unwrap());
     let shell = format!(
         "\"$CONSIGN\" seal - --to {} < me.txt | \"$CONSIGN\" open - --identity me.txt | cmp - me.txt",
-        desk.recipient
+        me
     );
     let mut command = Command::new("/bin/bash");
-    command.args(["-euo", "pipefail", "-c", &shell]).current_dir(desk.folder.path());
-    succeed(command.env("CONSIGN", env!("CARGO_BIN_EXE_consign")).env("HOME", desk.folder.path()));
+    command.args(["-euo", "pipefail", "-c", &shell]).current_dir(desk.folder());
+    succeed(command.env("CONSIGN", env!("CARGO_BIN_EXE_consign")).env("HOME", desk.folder()));
 }
 
 #[test]
 fn nothing_is_left_of_a_file_that_is_not_authentic() {
-    let desk = Desk::new(&Identity::generate().unwrap());
+    let (desk, me) = desk_of(&Identity::generate().unwrap());
     desk.file("plain", &ramp(9 << 20));
-    desk.run(&["seal", "plain", "--to", &desk.recipient]);
+    desk.run(&["seal", "plain", "--to", &me]);
     let good = desk.read("plain.age");
     let mut changed = good.clone();
     let at = changed.len() - 40;
@@ -151,32 +95,28 @@ fn nothing_is_left_of_a_file_that_is_not_authentic() {
 
 #[test]
 fn wrong_turns_say_what_to_do() {
-    let desk = Desk::new(&Identity::generate().unwrap());
+    let (desk, me) = desk_of(&Identity::generate().unwrap());
     let hybrid = Identity::generate_post_quantum().unwrap().to_recipient().to_string();
     let other = Identity::generate().unwrap();
     desk.file("plain", b"x");
     desk.secret("other.txt", other.secret_text().as_bytes());
     desk.secret("words", b"open sesame\n");
     desk.file("loose", b"open sesame\n");
-    desk.run(&["seal", "plain", "--to", &desk.recipient]);
+    desk.run(&["seal", "plain", "--to", &me]);
     desk.run(&["seal", "plain", "--passphrase-file", "words", "-o", "words.age"]);
     desk.file("message.gpg", b"\x85\x01\x0c\x03\x12\x34\x56");
     let cases: &[(i32, &[&str], &str)] = &[
         (2, &["seal", "plain"], "--recipients-file"),
-        (2, &["seal", "plain", "--to", &desk.recipient], "--force"),
-        (
-            2,
-            &["seal", "plain", "--to", &desk.recipient, "--to", &hybrid, "-o", "x"],
-            "post-quantum",
-        ),
+        (2, &["seal", "plain", "--to", &me], "--force"),
+        (2, &["seal", "plain", "--to", &me, "--to", &hybrid, "-o", "x"], "post-quantum"),
         (2, &["seal", "plain", "--to", "age1nonsense"], "recipient"),
         (2, &["seal", "plain", "--to", "No body"], "recipient"),
-        (2, &["seal", ".", "--to", &desk.recipient], "tar c"),
-        (2, &["seal", "absent", "--to", &desk.recipient], "absent"),
+        (2, &["seal", ".", "--to", &me], "tar c"),
+        (2, &["seal", "absent", "--to", &me], "absent"),
         (2, &["seal", "plain", "--passphrase-file", "loose", "-o", "x"], "chmod 600 loose"),
         (
             2,
-            &["seal", "plain", "--to", &desk.recipient, "--passphrase-file", "words", "-o", "x"],
+            &["seal", "plain", "--to", &me, "--passphrase-file", "words", "-o", "x"],
             "passphrase cannot stand beside",
         ),
         (2, &["open", "plain.age", "-i", "other.txt"], "1 × X25519"),
@@ -197,10 +137,10 @@ fn wrong_turns_say_what_to_do() {
 
 #[test]
 fn inspecting_says_what_it_is_and_which_key_opens_it() {
-    let desk = Desk::new(&Identity::generate_post_quantum().unwrap());
+    let (desk, me) = desk_of(&Identity::generate_post_quantum().unwrap());
     desk.file("plain", b"x");
     desk.secret("words", b"open sesame\n");
-    desk.run(&["seal", "plain", "--to", &desk.recipient, "--to", &desk.recipient, "--armor"]);
+    desk.run(&["seal", "plain", "--to", &me, "--to", &me, "--armor"]);
     let said = desk.run(&["open", "plain.age", "-i", "me.txt", "--inspect", "--json"]);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["format"], "age, armored");
@@ -240,12 +180,12 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 #[test]
 fn a_passphrase_is_asked_for_on_the_terminal_and_not_shown() {
     let python = consign_testkit::require!("python3");
-    let desk = Desk::new(&Identity::generate().unwrap());
+    let (desk, _) = desk_of(&Identity::generate().unwrap());
     desk.file("plain", b"content");
     let on_terminal = |arguments: &[&str]| {
         let mut command = Command::new(&python);
         command.args(["-c", ON_A_TERMINAL, "open sesame", env!("CARGO_BIN_EXE_consign")]);
-        command.args(arguments).current_dir(desk.folder.path()).env("HOME", desk.folder.path());
+        command.args(arguments).current_dir(desk.folder()).env("HOME", desk.folder());
         succeed(command.stdin(Stdio::null()))
     };
     let said = on_terminal(&["seal", "plain", "--passphrase"]);
@@ -256,31 +196,31 @@ fn a_passphrase_is_asked_for_on_the_terminal_and_not_shown() {
     // Without a terminal, the way out is named.
     let mut alone = Command::new("setsid");
     alone.args(["-w", env!("CARGO_BIN_EXE_consign"), "open", "plain.age", "-o", "again"]);
-    let output = alone.current_dir(desk.folder.path()).stdin(Stdio::null()).output().unwrap();
+    let output = alone.current_dir(desk.folder()).stdin(Stdio::null()).output().unwrap();
     assert!(both(&output).contains("--passphrase-file"), "{}", both(&output));
 }
 
 #[test]
 fn ssh_keys_are_found_where_ssh_keeps_them() {
     let (age, keygen) = consign_testkit::require!("age", "ssh-keygen");
-    let desk = Desk::new(&Identity::generate().unwrap());
+    let (desk, _) = desk_of(&Identity::generate().unwrap());
     std::fs::create_dir(desk.path(".ssh")).unwrap();
     desk.file("plain", b"content");
     for kind in ["ed25519", "rsa"] {
         let name = format!(".ssh/id_{kind}");
         let mut command = Command::new(&keygen);
         command.args(["-q", "-t", kind, "-N", "", "-f", &name]);
-        succeed(command.current_dir(desk.folder.path()));
+        succeed(command.current_dir(desk.folder()));
         let public = format!("{name}.pub");
         desk.run(&["seal", "plain", "--recipients-file", &public, "--force"]);
         desk.run(&["open", "plain.age", "-o", "opened", "--force"]);
         assert_eq!(desk.read("opened"), b"content");
         let mut stock = Command::new(&age);
-        stock.args(["-d", "-i", &name, "plain.age"]).current_dir(desk.folder.path());
+        stock.args(["-d", "-i", &name, "plain.age"]).current_dir(desk.folder());
         assert_eq!(succeed(&mut stock), "content");
         let mut stock = Command::new(&age);
         stock.args(["-R", &public, "-o", "theirs.age", "plain"]);
-        succeed(stock.current_dir(desk.folder.path()));
+        succeed(stock.current_dir(desk.folder()));
         desk.run(&["open", "theirs.age", "-o", "opened", "--force"]);
         assert_eq!(desk.read("opened"), b"content");
         std::fs::remove_file(desk.path("theirs.age")).unwrap();

@@ -6,60 +6,18 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use consign_seal::openpgp::{KeyKind, SecretKey};
+use consign_testkit::payload::ramp;
+use support::desk::Desk;
 use support::{Deployment, both, succeed, succeed_with_input};
 
-/// A folder that is home, key folder and GnuPG's home in one.
-struct Desk {
-    folder: tempfile::TempDir,
-}
-
-impl Desk {
-    fn new() -> Desk {
-        // Short: GnuPG's sockets lie in it.
-        Desk { folder: tempfile::Builder::new().prefix("desk-").tempdir_in("/tmp").unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn secret(&self, name: &str, content: &[u8]) {
-        std::fs::write(self.path(name), content).unwrap();
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(self.path(name), mode).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    fn consign(&self, arguments: &[&str]) -> Command {
-        let mut command = support::consign();
-        command.args(arguments).current_dir(self.folder.path()).env("HOME", self.folder.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        succeed(&mut self.consign(arguments))
-    }
-
-    /// Fails with this exit code; the error as `--json` tells it.
-    fn fail(&self, code: i32, arguments: &[&str]) -> serde_json::Value {
-        let output = self.consign(arguments).arg("--json").output().unwrap();
-        refused(code, &output)
-    }
-
-    fn gpg(&self, tool: &Path, arguments: &[&str]) -> Command {
-        let mut command = consign_testkit::judges::command(tool);
-        command.env("GNUPGHOME", self.folder.path()).current_dir(self.folder.path());
-        command.args(["--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", "--yes"]);
-        command.args(["--trust-model", "always"]).args(arguments);
-        command
-    }
+/// Fails with this exit code; the error as `--json` tells it.
+fn fail(desk: &Desk, code: i32, arguments: &[&str]) -> serde_json::Value {
+    let output = desk.consign(arguments).arg("--json").output().unwrap();
+    refused(code, &output)
 }
 
 fn refused(code: i32, output: &Output) -> serde_json::Value {
@@ -67,8 +25,13 @@ fn refused(code: i32, output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", both(output)))
 }
 
-fn ramp(length: usize) -> Vec<u8> {
-    (0..251u8).cycle().take(length).collect()
+/// GnuPG whose home is the desk.
+fn gpg_at(desk: &Desk, tool: &Path, arguments: &[&str]) -> Command {
+    let mut command = consign_testkit::judges::command(tool);
+    command.env("GNUPGHOME", desk.folder()).current_dir(desk.folder());
+    command.args(["--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", "--yes"]);
+    command.args(["--trust-model", "always"]).args(arguments);
+    command
 }
 
 const WORDS: &str = "correct horse";
@@ -80,16 +43,16 @@ fn nothing_is_sealed_for_a_key_that_its_owner_has_let_go() {
     std::fs::write(desk.path("plain"), b"content").unwrap();
     let old = ["--faked-system-time", "20200101T000000", "--passphrase", ""];
     let make = ["--quick-generate-key", "old", "default", "default", "1d"];
-    succeed(desk.gpg(&gpg, &old).args(make));
-    succeed(&mut desk.gpg(&gpg, &["--output", "old.pgp", "--export", "old"]));
-    let error = desk.fail(2, &["seal", "plain", "--pgp", "old.pgp"]);
+    succeed(gpg_at(&desk, &gpg, &old).args(make));
+    succeed(&mut gpg_at(&desk, &gpg, &["--output", "old.pgp", "--export", "old"]));
+    let error = fail(&desk, 2, &["seal", "plain", "--pgp", "old.pgp"]);
     assert_eq!(error["kind"], "expired-key", "{error}");
 
     let make = ["--passphrase", "", "--quick-generate-key", "lost", "default", "default"];
-    succeed(&mut desk.gpg(&gpg, &make));
+    succeed(&mut gpg_at(&desk, &gpg, &make));
     // GnuPG leaves a revocation beside every key; a colon keeps it from being used by accident.
     let folder = std::fs::read_dir(desk.path("openpgp-revocs.d")).unwrap();
-    let listed = succeed(&mut desk.gpg(&gpg, &["--with-colons", "--list-keys", "lost"]));
+    let listed = succeed(&mut gpg_at(&desk, &gpg, &["--with-colons", "--list-keys", "lost"]));
     let fingerprint = listed.lines().find_map(|line| line.strip_prefix("fpr:")).unwrap();
     let revocation = folder
         .map(|entry| entry.unwrap().path())
@@ -97,9 +60,9 @@ fn nothing_is_sealed_for_a_key_that_its_owner_has_let_go() {
         .unwrap();
     let text = std::fs::read_to_string(revocation).unwrap().replace(":-----BEGIN", "-----BEGIN");
     std::fs::write(desk.path("revocation"), text).unwrap();
-    succeed(&mut desk.gpg(&gpg, &["--import", "revocation"]));
-    succeed(&mut desk.gpg(&gpg, &["--output", "lost.pgp", "--export", "lost"]));
-    let error = desk.fail(2, &["seal", "plain", "--pgp", "lost.pgp"]);
+    succeed(&mut gpg_at(&desk, &gpg, &["--import", "revocation"]));
+    succeed(&mut gpg_at(&desk, &gpg, &["--output", "lost.pgp", "--export", "lost"]));
+    let error = fail(&desk, 2, &["seal", "plain", "--pgp", "lost.pgp"]);
     assert_eq!(error["kind"], "revoked-key", "{error}");
     assert!(!desk.path("plain.gpg").exists());
 }
@@ -112,14 +75,14 @@ fn gpg_and_we_open_each_others_files() {
     for (name, words) in [("globex", ""), ("locked", WORDS)] {
         let user = format!("{name} <{name}@example.com>");
         let make = ["--passphrase", words, "--quick-generate-key", &user, "default", "default"];
-        succeed(&mut desk.gpg(&gpg, &make));
+        succeed(&mut gpg_at(&desk, &gpg, &make));
         let secret = format!("{name}-secret.asc");
         let export = ["--passphrase", words, "--armor", "--output", &secret];
-        succeed(desk.gpg(&gpg, &export).args(["--export-secret-keys", name]));
+        succeed(gpg_at(&desk, &gpg, &export).args(["--export-secret-keys", name]));
         let mode = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(desk.path(&secret), mode).unwrap();
         let public = format!("{name}.pgp");
-        succeed(&mut desk.gpg(&gpg, &["--output", &public, "--export", name]));
+        succeed(&mut gpg_at(&desk, &gpg, &["--output", &public, "--export", name]));
     }
     for length in [0, 1, 70_000, 3_000_000] {
         std::fs::write(desk.path("plain"), ramp(length)).unwrap();
@@ -127,7 +90,7 @@ fn gpg_and_we_open_each_others_files() {
         let seal = ["seal", "plain", "--pgp", "globex.pgp", "--pgp", "locked.pgp", "--force"];
         desk.run(&[&seal[..], &["--sign", "globex-secret.asc"]].concat());
         let open = ["--passphrase", "", "--output", "theirs", "--decrypt", "plain.gpg"];
-        let output = desk.gpg(&gpg, &open).output().unwrap();
+        let output = gpg_at(&desk, &gpg, &open).output().unwrap();
         assert!(output.status.success(), "{}", both(&output));
         assert!(both(&output).contains("Good signature"), "{}", both(&output));
         assert!(desk.read("theirs") == ramp(length));
@@ -136,7 +99,7 @@ fn gpg_and_we_open_each_others_files() {
         assert!(desk.read("ours") == ramp(length));
         // Theirs, armored, signed, to a file and to a pipe.
         let seal = ["--armor", "--sign", "-u", "globex", "--encrypt", "-r", "globex", "--output"];
-        succeed(desk.gpg(&gpg, &seal).args(["gpg.asc", "plain"]));
+        succeed(gpg_at(&desk, &gpg, &seal).args(["gpg.asc", "plain"]));
         let open = ["open", "gpg.asc", "-i", "globex-secret.asc"];
         let piped = [&open[..], &["--signer", "globex.pgp"]].concat();
         let output = desk.consign(&piped).output().unwrap();
@@ -155,7 +118,7 @@ fn gpg_and_we_open_each_others_files() {
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["container"], "SEIPDv1");
     assert!(said["opens_with"].is_string(), "{said}");
-    let error = desk.fail(2, &["open", "gpg.asc", "-i", "locked-secret.asc", "-o", "x"]);
+    let error = fail(&desk, 2, &["open", "gpg.asc", "-i", "locked-secret.asc", "-o", "x"]);
     assert_eq!(error["kind"], "not-for-you", "{error}");
     assert!(!error["hints"].to_string().contains("age1"), "{error}");
     assert!(!desk.path("x").exists());
@@ -170,7 +133,7 @@ fn what_gpg_seals_with_a_passphrase_opens_with_it_and_with_no_other() {
     let seal = |more: &[&str], plain: &[u8]| {
         std::fs::write(desk.path("plain"), plain).unwrap();
         let own = ["--passphrase", WORDS, "--output", "sealed", "--symmetric"];
-        succeed(desk.gpg(&gpg, more).args(own).arg("plain"));
+        succeed(gpg_at(&desk, &gpg, more).args(own).arg("plain"));
     };
     let open = ["open", "sealed", "-o", "opened", "--force", "--passphrase-file"];
     for length in [0, 1, 65_536, 1_000_001] {
@@ -181,19 +144,19 @@ fn what_gpg_seals_with_a_passphrase_opens_with_it_and_with_no_other() {
         }
     }
     seal(&[], &ramp(5000));
-    let error = desk.fail(2, &[&open[..], &["other"]].concat());
+    let error = fail(&desk, 2, &[&open[..], &["other"]].concat());
     assert_eq!(error["kind"], "wrong-passphrase", "{error}");
     // The right passphrase and changed content are another thing.
     let mut changed = desk.read("sealed");
     let place = changed.len() - 100;
     changed[place] ^= 1;
     std::fs::write(desk.path("sealed"), changed).unwrap();
-    let error = desk.fail(3, &[&open[..], &["words"]].concat());
+    let error = fail(&desk, 3, &[&open[..], &["words"]].concat());
     assert_eq!(error["kind"], "tampered", "{error}");
     // Hashed once is no protection; old ciphers are none either. Both open behind the switch.
     for weak in [&["--s2k-mode", "1"][..], &["--cipher-algo", "CAST5"]] {
         seal(weak, b"content");
-        let error = desk.fail(3, &[&open[..], &["words"]].concat());
+        let error = fail(&desk, 3, &[&open[..], &["words"]].concat());
         assert_eq!(error["kind"], "weak-format", "{weak:?} {error}");
         assert!(error["hints"].to_string().contains("--legacy"), "{error}");
         desk.run(&[&open[..], &["words", "--legacy"]].concat());
@@ -212,7 +175,7 @@ fn sq_opens_what_is_sealed_here() {
     desk.run(&["seal", "plain", "--pgp", "public.asc", "--sign", "secret.asc", "--armor"]);
     let mut command = consign_testkit::judges::command(&sq);
     command.args(["decrypt", "--recipient-key", "secret.asc", "--signer-cert", "public.asc"]);
-    command.args(["--output", "opened", "plain.asc"]).current_dir(desk.folder.path());
+    command.args(["--output", "opened", "plain.asc"]).current_dir(desk.folder());
     succeed(&mut command);
     assert!(desk.read("opened") == ramp(100_000));
 }
@@ -250,15 +213,15 @@ fn a_file_of_s3s2_opens_by_itself() {
 fn what_cannot_be_opened_is_named() {
     let desk = Desk::new();
     std::fs::write(desk.path("letter"), b"Dear all,").unwrap();
-    let error = desk.fail(3, &["open", "letter"]);
+    let error = fail(&desk, 3, &["open", "letter"]);
     assert_eq!((&error["kind"], &error["class"]), (&"unknown-format".into(), &"integrity".into()));
     std::fs::create_dir(desk.path("01J9")).unwrap();
     std::fs::write(desk.path("01J9/manifest.json.age"), b"age-encryption.org/v1\n").unwrap();
-    let error = desk.fail(2, &["open", "01J9"]);
+    let error = fail(&desk, 2, &["open", "01J9"]);
     assert!(error["hints"].to_string().contains("consign receive"), "{error}");
-    let error = desk.fail(2, &["open", "01J9/manifest.json.age", "--signer", "letter"]);
+    let error = fail(&desk, 2, &["open", "01J9/manifest.json.age", "--signer", "letter"]);
     assert!(error["error"].to_string().contains("--signer"), "{error}");
-    let error = desk.fail(2, &["seal", "letter", "--kms", "key"]);
+    let error = fail(&desk, 2, &["seal", "letter", "--kms", "key"]);
     assert!(error["hints"].to_string().contains("s3://"), "{error}");
 }
 

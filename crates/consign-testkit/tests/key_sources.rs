@@ -3,14 +3,13 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use consign::{ErrorKind, KeySource};
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_seal::openpgp::{KeyKind, SecretKey};
 use consign_testkit::judges;
+use consign_testkit::key_server::KeyServer;
 use consign_testkit::moto::Moto;
 
 const FILL: &str = r#"
@@ -26,53 +25,6 @@ ssm.put_parameter(Name="/keys/none", Value="hello", Type="String")
 manager.create_secret(Name="keys/secret", SecretString=open(secret).read())
 manager.create_secret(Name="keys/binary", SecretBinary=open(secret, "rb").read())
 "#;
-
-/// Answers with keys, redirects, and too much, over TLS with its own certificate.
-const SERVE: &str = r#"
-import http.server, ssl, sys
-certificate, private, keys = sys.argv[1:4]
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        port = self.server.server_address[1]
-        moved = {"/near": "/keys", "/far": "https://localhost:%d/keys" % port, "/round": "/round",
-                 "/plain": "http://127.0.0.1:%d/keys" % port}
-        if self.path in moved:
-            self.send_response(302)
-            self.send_header("Location", moved[self.path])
-            self.end_headers()
-        elif self.path == "/endless":
-            self.send_response(200)
-            self.end_headers()
-            try:
-                for _ in range(1000): self.wfile.write(b"x" * 65536)
-            except OSError: pass
-        elif self.path == "/keys":
-            content = open(keys, "rb").read()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-        else:
-            self.send_error(404)
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(certificate, private)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"#;
-
-/// A process that ends with the test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // An error means that it is gone already.
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
 
 fn now() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
@@ -181,26 +133,11 @@ async fn addresses_give_the_pinned_key_and_nothing_else() {
     let python = consign_testkit::require!("python3");
     let openssl = consign_testkit::require!("openssl");
     let material = Material::new();
-    let (certificate, private) = (material.text("tls.crt"), material.text("tls.key"));
-    let output = Command::new(openssl)
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-keyout", &private, "-out", &certificate, "-days", "2", "-subj", "/CN=keys"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .output()
-        .expect("openssl runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut process = Command::new(python)
-        .args(["-c", SERVE, &certificate, &private, &material.text("public")])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python starts");
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _server = Server(process);
-    let origin = format!("https://127.0.0.1:{}", line.trim());
+    let server =
+        KeyServer::start(&python, &openssl, material.folder.path(), &material.path("public"));
+    let origin = &server.origin;
 
-    let trusting = cloud(None, Some(material.path("tls.crt"))).await;
+    let trusting = cloud(None, Some(server.certificate.clone())).await;
     let two = material.other.fingerprint();
     let get = async |path: &str, pin: &str| {
         certificates(&format!("{origin}{path}#{pin}"), Some(&trusting)).await

@@ -209,14 +209,7 @@ impl Shelf {
             return Ok(&self.content);
         }
         if self.last.as_ref().is_none_or(|(last, _)| last != folder) {
-            let mut shown = self.path.clone();
-            let mut open: Option<OwnedFd> = None;
-            for name in folder.split('/') {
-                let parent = open.as_ref().unwrap_or(&self.content);
-                let next = enter(parent, name, Mode::from_raw_mode(0o777), &shown)?;
-                shown.push(name);
-                open = Some(next);
-            }
+            let open = descend(&self.content, folder, &self.path)?;
             self.last = open.map(|open| (folder.to_owned(), open));
         }
         Ok(self.last.as_ref().map_or(&self.content, |(_, open)| open))
@@ -245,8 +238,22 @@ impl Landing for Shelf {
     }
 }
 
+/// Enters each folder of a relative path, made where it is not there, never through a link; none is
+/// where it began.
+pub(crate) fn descend(root: &OwnedFd, folder: &str, shown: &Path) -> Result<Option<OwnedFd>> {
+    let mut shown = shown.to_path_buf();
+    let mut open: Option<OwnedFd> = None;
+    for name in folder.split('/').filter(|name| !name.is_empty()) {
+        let parent = open.as_ref().unwrap_or(root);
+        let next = enter(parent, name, Mode::from_raw_mode(0o777), &shown)?;
+        shown.push(name);
+        open = Some(next);
+    }
+    Ok(open)
+}
+
 /// Makes a folder if it is not there and opens it, never through a link.
-fn enter(parent: &OwnedFd, name: &str, mode: Mode, shown: &Path) -> Result<OwnedFd> {
+pub(crate) fn enter(parent: &OwnedFd, name: &str, mode: Mode, shown: &Path) -> Result<OwnedFd> {
     let at = |error: Errno| in_the_way(&shown.join(name), error);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(parent, name, flags, Mode::empty()) {
@@ -261,7 +268,7 @@ fn enter(parent: &OwnedFd, name: &str, mode: Mode, shown: &Path) -> Result<Owned
     }
 }
 
-fn check_private(folder: &impl AsFd, path: &Path) -> Result<()> {
+pub(crate) fn check_private(folder: &impl AsFd, path: &Path) -> Result<()> {
     let stat = rustix::fs::fstat(folder).map_err(|e| in_the_way(path, e))?;
     if stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0 {
         return Ok(());
@@ -271,7 +278,12 @@ fn check_private(folder: &impl AsFd, path: &Path) -> Result<()> {
 }
 
 /// Renames without replacing anything.
-fn rename_new(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+pub(crate) fn rename_new(
+    from: &OwnedFd,
+    old: &str,
+    to: &OwnedFd,
+    new: &str,
+) -> rustix::io::Result<()> {
     match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
         // Some file systems cannot promise it. A folder replaces an empty folder at most.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
@@ -285,7 +297,7 @@ fn rename_new(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io:
     }
 }
 
-fn in_the_way(path: &Path, error: impl Into<std::io::Error>) -> Error {
+pub(crate) fn in_the_way(path: &Path, error: impl Into<std::io::Error>) -> Error {
     let error: std::io::Error = error.into();
     let errno = error.raw_os_error();
     let link =

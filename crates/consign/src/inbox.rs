@@ -13,6 +13,7 @@
 
 mod acknowledge;
 mod fetch;
+mod landing;
 mod look;
 mod record;
 mod scan;
@@ -54,8 +55,12 @@ fn must_be(office: &Office, inbox: &Inbox, who: &[&PartyName], does: &str) -> Re
     if who.contains(&&office.me) {
         return Ok(());
     }
+    if who.is_empty() {
+        let message = format!("inbox `{}` is {does} by nobody", inbox.name);
+        return Err(Error::new(ErrorKind::Configuration, message));
+    }
     let names: Vec<String> = who.iter().map(|party| format!("`{party}`")).collect();
-    let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    let names = names.join(", ");
     let message = format!("inbox `{}` is {does} by {names}, not by `{}`", inbox.name, office.me);
     Err(Error::new(ErrorKind::Configuration, message).hinting("say who you are with --as PARTY"))
 }

@@ -9,6 +9,7 @@
 //! key it has (a host can be taken over, and a key exchanged, without anybody noticing).
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -276,8 +277,11 @@ impl KeySource {
 
     async fn read(&self, cloud: Option<&Cloud>) -> Result<Zeroizing<Vec<u8>>> {
         if let Place::File(path) = &self.place {
-            let read = std::fs::read(path).map(Zeroizing::new);
-            return read.map_err(io(ErrorKind::Configuration, "cannot read keys from", path));
+            return read_file(path).map_err(io(
+                ErrorKind::Configuration,
+                "cannot read keys from",
+                path,
+            ));
         }
         let Some(cloud) = cloud else {
             let context = format!("{self} needs a connection, and there is none");
@@ -295,6 +299,16 @@ impl KeySource {
 
     fn not_keys(&self, error: consign_seal::Error) -> Error {
         Error::new(ErrorKind::Configuration, format!("keys from {self}")).because(error)
+    }
+}
+
+/// A file of keys, which is short.
+fn read_file(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES_MAX + 1));
+    std::fs::File::open(path)?.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > BYTES_MAX {
+        true => Err(std::io::Error::other("it is longer than keys are")),
+        false => Ok(bytes),
     }
 }
 

@@ -8,7 +8,7 @@ pub enum Phase {
     Surveying,
     /// Sealing and uploading.
     Sending,
-    /// Looking for consignments and reading their manifests.
+    /// Looking for consignments and reading their manifests; or at what was delivered, and its records.
     Looking,
     /// Downloading, opening and checking.
     Receiving,

@@ -34,20 +34,20 @@ pub(crate) struct PublishServiceArgs {
     pub(crate) post: PublishPostArgs,
     /// List the repository once, deliver everything that has no record, report, and exit: 0 if
     /// nothing is left undelivered
-    #[arg(long, conflicts_with_all = ["poll", "lambda"])]
+    #[arg(long, conflicts_with_all = ["poll", "lambda", "metrics", "expect_every", "fetched_within"])]
     pub(crate) backfill: bool,
     /// For stores that tell no queue: list the repository each time after so long, as `60s`, `5m`, `1h`
     #[arg(long, value_name = "TIME", conflicts_with = "lambda")]
     pub(crate) poll: Option<String>,
     /// Serve AWS Lambda's runtime interface, to which SQS events are sent. Also whenever the program's
     /// own name is `bootstrap`
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["metrics", "expect_every", "fetched_within"])]
     pub(crate) lambda: bool,
     /// Serve /metrics (Prometheus) and /healthz over plain HTTP on this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
     /// On SIGTERM, give back after so long what is not finished
-    #[arg(long, value_name = "TIME", default_value = "25s")]
+    #[arg(long, value_name = "TIME", default_value = DRAIN)]
     pub(crate) drain: String,
     /// Raise an alarm when nothing was delivered for so long, as `24h`
     #[arg(long, value_name = "TIME")]
@@ -67,9 +67,18 @@ impl PublishServiceArgs {
             ("--metrics", self.metrics.is_some()),
             ("--expect-every", self.expect_every.is_some()),
             ("--fetched-within", self.fetched_within.is_some()),
+            ("--drain", self.drain != DRAIN),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
+}
+
+const DRAIN: &str = "25s";
+const IN_FLIGHT: usize = 64;
+
+/// A number that is not zero, where none would do nothing and say nothing.
+fn count(max: u64) -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..=max)
 }
 
 /// What every publisher takes.
@@ -88,7 +97,7 @@ pub(crate) struct PublishPostArgs {
     #[arg(long)]
     pub(crate) log_names: bool,
     /// Messages or objects in hand at once
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    #[arg(long, value_name = "COUNT", default_value_t = IN_FLIGHT, value_parser = count(4096))]
     pub(crate) in_flight: usize,
     /// Seconds for which a message is held, and held again while it is worked on
     #[arg(long, value_name = "SECONDS", default_value_t = 120, hide = true)]
@@ -102,6 +111,20 @@ pub(crate) struct PublishPostArgs {
     /// For tests: how many records a comparison holds at once
     #[arg(long, value_name = "COUNT", hide = true)]
     pub(crate) records_max: Option<usize>,
+}
+
+impl PublishPostArgs {
+    /// An option that stands before the word for which it is meant, and would not reach it.
+    pub(crate) fn out_of_place(&self) -> Option<&'static str> {
+        let given = [
+            ("--repository", !self.repositories.is_empty()),
+            ("--key", !self.keys_told.is_empty()),
+            ("--alarm-exec", self.alarm_exec.is_some()),
+            ("--log-names", self.log_names),
+            ("--in-flight", self.in_flight != IN_FLIGHT),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
+    }
 }
 
 /// What can be done besides delivering.
@@ -122,7 +145,7 @@ pub(crate) struct PublishDeadArgs {
     #[command(flatten)]
     pub(crate) post: PublishPostArgs,
     /// At most so many messages
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = count(1_000_000))]
     pub(crate) max: usize,
     /// Delete the message with this id for good, after asking; repeat for several
     #[arg(long, value_name = "ID")]
@@ -152,6 +175,6 @@ pub(crate) struct PublishRedriveArgs {
     ])]
     pub(crate) only: Vec<String>,
     /// At most so many messages
-    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000, value_parser = count(1_000_000))]
     pub(crate) max: usize,
 }

@@ -36,7 +36,7 @@ pub(crate) struct RewrapArgs {
     #[arg(value_name = "CONSIGNMENT|s3://BUCKET/KEY")]
     pub(crate) what: Vec<String>,
     /// The lane
-    #[arg(long, value_name = "LANE", required_unless_present = "from_key")]
+    #[arg(long, value_name = "LANE")]
     pub(crate) lane: Option<String>,
     /// Add this reader, whom the exchange file names; repeat for several
     #[arg(long, value_name = "PARTY")]

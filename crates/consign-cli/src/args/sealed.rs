@@ -79,7 +79,7 @@ pub(crate) struct SealArgs {
 pub(crate) struct OpenArgs {
     /// What to open; `-` is standard input
     #[arg(value_name = "FILE|-|s3://BUCKET/KEY")]
-    pub(crate) what: String,
+    pub(crate) what: PathBuf,
     /// Where to write; `-` is standard output even on a terminal [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

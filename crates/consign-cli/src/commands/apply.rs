@@ -8,7 +8,7 @@ use consign_provision::prove::{Access, Cell};
 use consign_provision::{Documents, Keys, Plan, Proof, prove};
 
 use super::world::World;
-use super::{interrupt, plan};
+use super::{files, interrupt, plan};
 use crate::args::{ApplyArgs, ConsentArgs};
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
@@ -125,7 +125,7 @@ fn refuse(proof: &Proof, cells: Vec<&Cell>, claims: Vec<&Decided>) -> Result<(),
 fn saved(path: &std::path::Path) -> Result<Plan, CommandError> {
     let fault =
         |e: String| CommandError::usage(format!("{} is not a saved plan: {e}", path.display()));
-    let text = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
+    let text = files::read(path).map_err(|e| fault(e.to_string()))?;
     serde_json::from_slice(&text).map_err(|e| fault(e.to_string()))
 }
 

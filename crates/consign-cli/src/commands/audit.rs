@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use consign_cloud::Cloud;
 use consign_provision::Desired;
 use consign_provision::audit::{self, Demands, Finding, Verdict};
 
@@ -21,7 +20,7 @@ pub(crate) async fn run(
     let demands = Demands { object_lock: args.object_lock.clone() };
     let findings = match &args.bucket {
         Some(bucket) => {
-            let cloud = Cloud::connect(&connect::cloud_settings(settings, None)).await?;
+            let cloud = connect::connect(settings, None).await?;
             audit::audit(None, &audit::read_bucket(bucket, &cloud).await?, &demands)
         }
         None => {

@@ -4,11 +4,11 @@ use clap::CommandFactory;
 
 use crate::args::{Arguments, CompletionsArgs};
 use crate::error::CommandError;
+use crate::terminal::Terminal;
 
 /// Prints the completions on standard output.
-pub(crate) fn run(args: &CompletionsArgs) -> Result<(), CommandError> {
+pub(crate) fn run(args: &CompletionsArgs, terminal: &Terminal) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "consign", &mut script);
-    std::io::Write::write_all(&mut std::io::stdout(), &script)
-        .map_err(|e| CommandError::failed("cannot write to standard output").caused_by(e))
+    terminal.whole(&script)
 }

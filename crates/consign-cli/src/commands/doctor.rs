@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use consign_cloud::Cloud;
 use consign_model::PartyName;
 use consign_provision::doctor::{Complaint, Diagnosis, Patient, examine};
 use consign_provision::{Desired, Hands};
@@ -33,10 +32,7 @@ pub(crate) async fn run(
     }
     settings.profile = complaint.profile.clone().or(settings.profile);
     settings.endpoint = complaint.endpoint.clone().or(settings.endpoint);
-    let cloud = match &exchange {
-        Some(exchange) => connect::connect(&settings, exchange).await?,
-        None => Cloud::connect(&connect::cloud_settings(&settings, None)).await?,
-    };
+    let cloud = connect::connect(&settings, exchange.as_ref()).await?;
     // Administrators' credentials help and are not needed: what they could show stays unseen.
     let hands = match &exchange {
         Some(exchange) => {

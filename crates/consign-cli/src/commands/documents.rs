@@ -8,6 +8,7 @@ use consign_provision::documents::{Finding, Folder, Hints, Reading, Report, Weig
 use consign_provision::exchange_line::line_of;
 use consign_provision::{Desired, Operation};
 
+use super::files;
 use super::prove::{certified, page};
 use crate::args::ProveArgs;
 use crate::error::{CommandError, Kind};
@@ -165,7 +166,8 @@ fn read(folder: &Path) -> Result<BTreeMap<String, String>, CommandError> {
             return Err(CommandError::usage(words).hint("move it out of the folder"));
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        texts.insert(name.unwrap_or_default(), std::fs::read_to_string(&path).map_err(fault)?);
+        let text = files::read_text(&path).map_err(fault)?.to_string();
+        texts.insert(name.unwrap_or_default(), text);
     }
     match texts.is_empty() {
         false => Ok(texts),
@@ -177,7 +179,7 @@ fn read(folder: &Path) -> Result<BTreeMap<String, String>, CommandError> {
 /// The flags, which win over `world.toml`.
 fn hints(folder: &Path, args: &ProveArgs) -> Result<Hints, CommandError> {
     let path = folder.join("world.toml");
-    let world: World = match std::fs::read_to_string(&path) {
+    let world: World = match files::read_text(&path) {
         Ok(text) => toml_edit::de::from_str(&text).map_err(|e| {
             CommandError::usage(format!("{} is faulty", path.display()))
                 .caused_by(e)

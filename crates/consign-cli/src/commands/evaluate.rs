@@ -148,5 +148,5 @@ fn refused(because: String) -> Outcome {
 }
 
 fn cannot_write(e: std::io::Error) -> CommandError {
-    CommandError::failed("cannot write to standard output").caused_by(e)
+    crate::terminal::cannot_write(e)
 }

@@ -29,11 +29,13 @@ pub(crate) fn run(
     };
     let path = &settings.exchange_file;
     super::files::write_new(path, text.as_bytes(), super::files::PUBLIC).map_err(|e| {
-        let error = CommandError::usage(format!("cannot write {}", path.display())).caused_by(e);
-        if path.exists() {
-            error.hint("name another file with --exchange FILE, or move that one away")
-        } else {
-            error
+        let is_there = e.kind() == std::io::ErrorKind::AlreadyExists;
+        let kind = super::files::fault_of_writing(&e);
+        let error =
+            CommandError::new(kind, format!("cannot write {}", path.display())).caused_by(e);
+        match is_there {
+            true => error.hint("name another file with --exchange FILE, or move that one away"),
+            false => error,
         }
     })?;
     let next = match args.template {

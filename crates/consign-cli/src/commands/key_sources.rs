@@ -29,7 +29,7 @@ pub(crate) async fn connection(
     if !source.needs_cloud() {
         return Ok(None);
     }
-    Ok(Some(Cloud::connect(&connect::cloud_settings(settings, None)).await?))
+    Ok(Some(connect::connect(settings, None).await?))
 }
 
 /// Adds the party's own keys from where the settings say that they are.

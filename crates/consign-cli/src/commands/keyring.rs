@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use consign_seal::ErrorKind;
 use consign_seal::age::{FileKey, Header, Identity, parse_identities};
-use zeroize::Zeroizing;
 
+use super::files;
 use super::passphrase::Passphrases;
 use super::plugin;
 use crate::error::CommandError;
@@ -117,8 +117,7 @@ fn read(
     passphrase: Option<&consign_seal::age::Passphrase>,
 ) -> Result<Option<Vec<Identity>>, CommandError> {
     let about = || format!("the identity file {}", path.display());
-    let bytes = std::fs::read(path)
-        .map(Zeroizing::new)
+    let bytes = files::read(path)
         .map_err(|e| CommandError::usage(format!("cannot read {}", about())).caused_by(e))?;
     match parse_identities(&bytes, passphrase) {
         Ok(identities) => Ok(Some(identities)),

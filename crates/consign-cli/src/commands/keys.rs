@@ -168,8 +168,10 @@ pub(crate) fn make_and_add(
 /// Makes both private key files of a party; neither may exist. On failure nothing is left behind.
 fn make(keys_dir: &Path, party: &PartyName, kind: Kind) -> Result<PublicKeys, CommandError> {
     files::private_dir(keys_dir).map_err(|e| {
-        CommandError::failed(format!("cannot make the key folder {}", keys_dir.display()))
+        let what = format!("cannot make the key folder {}", keys_dir.display());
+        CommandError::new(files::fault_of_writing(&e), what)
             .caused_by(e)
+            .hint("name another folder with --keys DIR")
     })?;
     let identity = match kind {
         Kind::Classic => age::Identity::generate()?,
@@ -255,8 +257,11 @@ fn file(keys_dir: &Path, party: &PartyName, ending: &str) -> PathBuf {
 fn write_key(path: &Path, content: &[u8], mode: u32) -> Result<(), CommandError> {
     files::write_new(path, content, mode).map_err(|e| {
         let exists = e.kind() == std::io::ErrorKind::AlreadyExists;
-        let error =
-            CommandError::usage(format!("cannot write the key {}", path.display())).caused_by(e);
+        let error = CommandError::new(
+            files::fault_of_writing(&e),
+            format!("cannot write the key {}", path.display()),
+        )
+        .caused_by(e);
         if exists {
             error.hint("a key is never replaced; name another folder with --keys DIR")
         } else {
@@ -273,7 +278,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Option<zeroize::Zeroizing<Strin
     if !check_private(path)? {
         return Ok(None);
     }
-    std::fs::read_to_string(path).map(|text| Some(zeroize::Zeroizing::new(text))).map_err(fault)
+    files::read_text(path).map(Some).map_err(fault)
 }
 
 /// Whether a secret file is there; one that others can read is refused.
@@ -302,7 +307,7 @@ fn editable(settings: &Settings, party: &PartyName) -> Result<DocumentMut, Comma
         return Err(CommandError::usage(format!("{} declares no party `{party}`", path.display()))
             .hint("add it there, or use --print to make keys without an exchange file"));
     }
-    let text = std::fs::read_to_string(path)
+    let text = files::read_text(path)
         .map_err(|e| CommandError::usage(format!("cannot read {}", path.display())).caused_by(e))?;
     text.parse::<DocumentMut>()
         .map_err(|e| CommandError::usage(format!("{} is faulty", path.display())).caused_by(e))

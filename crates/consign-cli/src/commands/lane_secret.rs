@@ -90,7 +90,7 @@ fn import(
     if std::fs::metadata(file).map_err(cannot_read)?.len() > SEALED_BYTES_MAX {
         return Err(CommandError::usage(format!("{} is too large", file.display())));
     }
-    let sealed = std::fs::read(file).map_err(cannot_read)?;
+    let sealed = files::read(file).map_err(cannot_read)?;
     let (from, secret) = consign::take_over(exchange, me, private, &lane.name, &sealed)?;
     let mut secrets = private.lane_secrets.get(&lane.name).cloned().unwrap_or_default();
     let id = secret.id().to_owned();

@@ -25,6 +25,7 @@ pub(crate) mod list;
 pub(crate) mod local;
 pub(crate) mod locate;
 pub(crate) mod man;
+pub(crate) mod object_address;
 pub(crate) mod object_keys;
 pub(crate) mod open;
 pub(crate) mod openpgp_keys;

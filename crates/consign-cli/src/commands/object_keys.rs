@@ -7,7 +7,7 @@ use consign::s3ec::Keyring;
 use consign_seal::s3ec::{AesKey, Pairs, RsaPrivateKey, RsaPublicKey, Wrap};
 use zeroize::Zeroizing;
 
-use super::keys;
+use super::{files, keys};
 use crate::args::ObjectKeyArgs;
 use crate::error::CommandError;
 
@@ -106,7 +106,7 @@ fn read(path: &Path, private: bool) -> Result<Zeroizing<Vec<u8>>, CommandError> 
     if std::fs::metadata(path).map_err(cannot)?.len() > FILE_BYTES_MAX {
         return Err(CommandError::usage(format!("{} is too large for a key", path.display())));
     }
-    std::fs::read(path).map(Zeroizing::new).map_err(cannot)
+    files::read(path).map_err(cannot)
 }
 
 fn faulty(path: &Path, error: consign_seal::Error) -> CommandError {

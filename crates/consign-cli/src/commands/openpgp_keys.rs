@@ -16,7 +16,7 @@ use consign_model::PartyName;
 use consign_seal::openpgp::{Certificate, SecretKey};
 use consign_seal::s3s2;
 
-use super::keys;
+use super::{files, keys};
 use crate::error::CommandError;
 
 const CERTIFICATES: &str = "openpgp";
@@ -38,7 +38,7 @@ pub(crate) fn read_into(
     let path = secret_path(keys_dir, party);
     if exist(keys_dir, party) {
         keys::check_private(&path)?;
-        let bytes = zeroize::Zeroizing::new(bytes(&path)?);
+        let bytes = bytes(&path)?;
         keys.openpgp_secret = match (SecretKey::parse(&bytes), s3s2::SecretKey::parse(&bytes)) {
             (Err(error), Err(_)) => return Err(faulty(&path, error)),
             (secret, of_s3s2) => {
@@ -100,7 +100,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Vec<SecretKey>, CommandError> {
 /// A file of secret keys that nobody else can read.
 pub(crate) fn secret_bytes(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CommandError> {
     keys::check_private(path)?;
-    bytes(path).map(zeroize::Zeroizing::new)
+    bytes(path)
 }
 
 /// The certificates of a file.
@@ -112,12 +112,12 @@ fn secret_path(keys_dir: &Path, party: &PartyName) -> PathBuf {
     keys_dir.join(format!("{party}.{SECRET}"))
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, CommandError> {
+fn bytes(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CommandError> {
     let fault = |e| CommandError::usage(format!("cannot read {}", path.display())).caused_by(e);
     if std::fs::metadata(path).map_err(fault)?.len() > FILE_BYTES_MAX {
         return Err(CommandError::usage(format!("{} is too large for a keyring", path.display())));
     }
-    std::fs::read(path).map_err(fault)
+    files::read(path).map_err(fault)
 }
 
 fn faulty(path: &Path, error: consign_seal::Error) -> CommandError {

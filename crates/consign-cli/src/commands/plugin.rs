@@ -12,7 +12,7 @@ use consign_seal::age::{FileKey, Header, PluginIdentity, PluginRecipient, Stanza
 
 use super::passphrase;
 use crate::error::CommandError;
-use crate::terminal::escape;
+use crate::terminal::{escape, say};
 
 /// A plugin answers in stanzas of some hundred bytes; post-quantum ones have two thousand.
 const STANZA_BYTES_MAX: usize = 256 * 1024;
@@ -138,7 +138,7 @@ impl Conversation {
             match command.name() {
                 "done" => break,
                 "msg" => {
-                    eprintln!("{}: {text}", self.name);
+                    say(&format!("{}: {text}", self.name));
                     self.say("ok", &[], &[])?;
                 }
                 "request-secret" => match passphrase::ask(&format!("{}: {text} ", self.name)) {

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use consign_provision::desired::DesiredLane;
+use consign_provision::observed::Sight;
 use consign_provision::prove::{Access, Alike, Certificates, prove_and};
 use consign_provision::{Desired, Documents, Operation, Proof};
 
@@ -41,9 +43,11 @@ pub(crate) async fn run(
     if let Some(folder) = &args.documents {
         return documents::run(folder, args, settings, terminal);
     }
+    let mut unknown = Vec::new();
     let proof = if args.live {
         let world = World::look(settings, &args.administrators).await?;
         let documents = Documents::observed(&world.desired, &world.observed);
+        unknown = untold(&world);
         certified(&world.desired, &documents, args)?
     } else {
         let desired = Desired::of(&settings.exchange()?)?;
@@ -51,7 +55,24 @@ pub(crate) async fn run(
         certified(&desired, &documents, args)?
     };
     terminal.result(&proof, &page(&proof, args.all))?;
-    refuse_unless_it_holds(&proof)
+    refuse_unless_it_holds(&proof).map_err(|error| match unknown.as_slice() {
+        [] => error,
+        lanes => error
+            .within(format!(
+                "what is deployed names keys that others own, and those of {} are not known here",
+                lanes.join(", ")
+            ))
+            .hint(format!("their owner tells them: add --key {}=ARN", lanes.join("=ARN --key "))),
+    })
+}
+
+/// Lanes whose key nobody told of and nobody could see: what names the key is judged with a stand-in.
+fn untold(world: &World) -> Vec<String> {
+    let hidden = |lane: &&DesiredLane| {
+        let seen = world.observed.lanes.get(&lane.name);
+        lane.has_key() && seen.is_none_or(|seen| seen.key == Sight::Hidden)
+    };
+    world.desired.lanes.values().filter(hidden).map(|lane| lane.name.to_string()).collect()
 }
 
 /// Proves, and writes what others can check where that is asked for: the certificates, as a JSON list

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use consign::{Office, RekeyOptions, Rekeyed, by_mode};
 use consign_model::{AtRest, Exchange, Lane, LaneName};
-use consign_provision::{Desired, KeyArn, Maintenance};
 
-use super::closed_lane::open_again;
+use super::closed_lane::{Closable, deployed};
 use super::lane_secret;
-use super::world::World;
 use crate::args::{Mode, RekeyArgs};
 use crate::connect;
 use crate::error::{CommandError, Kind};
@@ -29,66 +27,28 @@ pub(crate) async fn run(
     if args.dry_run {
         return look(args, &exchange, &lane, settings, terminal).await;
     }
-    let hands = connect::administrators(settings, &args.administrators, &exchange).await?;
-    let world =
-        World::with_hands(&exchange, hands, connect::keys_told(&args.administrators)?).await?;
-    let planned = consign_provision::plan(&world.desired, &world.observed)?;
-    if !planned.is_empty() {
-        return Err(CommandError::usage(
-            "what is deployed is not what the exchange file declares, or was left closed",
-        )
-        .hint("consign apply, then this again"));
-    }
+    let world = deployed(settings, &args.administrators, &exchange).await?;
+    let closable = Closable::of(&world, &lane)?;
     let question = format!("Close lane {} to its parties until everything is moved?", lane.name);
     if !args.yes && !terminal.confirm(&question, "--yes")? {
         return Err(CommandError::new(Kind::Interrupted, "nothing was changed"));
     }
     let bar = Arc::new(Bar::new(terminal));
-    let rekeyed = move_all(args, &exchange, &lane, &world, settings, &bar, terminal).await;
+    let office = office_of_owner(settings, &exchange, &lane, closable.owner().clone(), &bar)?;
+    office::cancel_on_interrupt(&office);
+    let has_key = matches!(lane.at_rest, AtRest::SseKms | AtRest::DsseKms);
+    let options = RekeyOptions {
+        key: closable.key().filter(|_| has_key),
+        remove_old: args.remove_old,
+        ..RekeyOptions::default()
+    };
+    let rekeyed = closable
+        .while_closed(&office, terminal, async || {
+            Ok(consign::rekey(&office, &lane.name, &options).await?)
+        })
+        .await;
     bar.finish();
     report(&rekeyed?, &lane, false, terminal)
-}
-
-async fn move_all(
-    args: &RekeyArgs,
-    exchange: &Exchange,
-    lane: &Lane,
-    world: &World,
-    settings: &Settings,
-    bar: &Arc<Bar>,
-    terminal: &Terminal,
-) -> Result<Rekeyed, CommandError> {
-    let desired = desired_lane(&world.desired, lane)?;
-    let cloud = world.hands.in_account(&desired.owner).ok_or_else(|| {
-        CommandError::usage(format!("lane {} belongs to account {}", lane.name, desired.owner))
-            .hint("name a profile of its administrator: --account-profile ACCOUNT=PROFILE")
-    })?;
-    let current = world.observed.keys().get(&lane.name).cloned();
-    let office = office_of_owner(settings, exchange, lane, cloud.clone(), bar)?;
-    office::cancel_on_interrupt(&office);
-    let mut maintenance = Maintenance::begin(desired, cloud, current.as_ref()).await?;
-    terminal.say(&format!("Lane {} is closed to its parties.", lane.name));
-    let moved = move_closed(args, lane, &office, current.as_ref(), &mut maintenance).await;
-    open_again(maintenance, lane, moved, terminal).await
-}
-
-/// What happens while the lane is closed.
-async fn move_closed(
-    args: &RekeyArgs,
-    lane: &Lane,
-    office: &Office,
-    current: Option<&KeyArn>,
-    maintenance: &mut Maintenance<'_>,
-) -> Result<Rekeyed, CommandError> {
-    let has_key = matches!(lane.at_rest, AtRest::SseKms | AtRest::DsseKms);
-    let key = current.filter(|_| has_key).map(|key| key.as_str().to_owned());
-    let options = RekeyOptions { key, remove_old: args.remove_old, ..RekeyOptions::default() };
-    let looking = RekeyOptions { dry_run: true, ..options.clone() };
-    let seen = consign::rekey(office, &lane.name, &looking).await?;
-    for key in seen.old_keys {
-        maintenance.include(&KeyArn::new(key)).await?;
-    }
-    Ok(consign::rekey(office, &lane.name, &options).await?)
 }
 
 async fn look(
@@ -142,14 +102,6 @@ fn check_declared(lane: &Lane, to: Mode) -> Result<(), CommandError> {
         to.as_str(),
         lane.name
     )))
-}
-
-pub(crate) fn desired_lane<'a>(
-    desired: &'a Desired,
-    lane: &Lane,
-) -> Result<&'a consign_provision::desired::DesiredLane, CommandError> {
-    let found = desired.lanes.get(&lane.name);
-    found.ok_or_else(|| CommandError::usage(format!("there is no lane {}", lane.name)))
 }
 
 /// The owner's administrator at work: no keys but the lanes' secrets.

@@ -4,16 +4,11 @@ mod object;
 
 use std::sync::Arc;
 
-use consign::{Office, RekeyOptions, Revised, RewrapOptions, Rewrapped};
-use consign_cloud::Cloud;
-use consign_model::{ConsignmentId, Exchange, Lane, LaneName, PartyName};
-use consign_provision::{KeyArn, Maintenance};
+use consign::{Revised, RewrapOptions, Rewrapped};
+use consign_model::{ConsignmentId, LaneName, PartyName};
 
-use super::closed_lane::open_again;
-use super::rekey::desired_lane;
-use super::world::World;
+use super::closed_lane::{Closable, deployed};
 use crate::args::RewrapArgs;
-use crate::connect;
 use crate::error::{CommandError, Kind, chain};
 use crate::office::{self, Side};
 use crate::progress::Bar;
@@ -29,8 +24,16 @@ pub(crate) async fn run(
     if args.object.from_key.is_some() {
         return object::run(args, settings, terminal).await;
     }
+    let Some(lane) = args.lane.as_deref() else {
+        return Err(match args.what.iter().any(|what| what.starts_with("s3://")) {
+            true => CommandError::usage(
+                "it is not said which key opens the object now, and which shall",
+            )
+            .hint("consign rewrap s3://BUCKET/KEY --from-key … --to-key …"),
+            false => CommandError::usage("it is not said which lane").hint("--lane LANE"),
+        });
+    };
     let exchange = settings.exchange()?;
-    let lane = args.lane.as_deref().unwrap_or_default();
     let (name, party) = office::lane_and_party(&exchange, settings, lane, Side::Sender)?;
     let options = options(args)?;
     let bar = Arc::new(Bar::new(terminal));
@@ -44,18 +47,9 @@ pub(crate) async fn run(
         bar.finish();
         return report(done?, &name, args.dry_run, terminal);
     }
-    let hands = connect::administrators(settings, &args.administrators, &exchange).await?;
-    let world =
-        World::with_hands(&exchange, hands, connect::keys_told(&args.administrators)?).await?;
-    let planned = consign_provision::plan(&world.desired, &world.observed)?;
-    if !planned.is_empty() {
-        return Err(CommandError::usage(
-            "what is deployed is not what the exchange file declares, or was left closed",
-        )
-        .hint("consign apply, then this again"));
-    }
-    let lane = exchange.require_lane(&name)?.clone();
-    let cloud = owner(&world, &exchange, &lane)?.clone();
+    let world = deployed(settings, &args.administrators, &exchange).await?;
+    let closable = Closable::of(&world, exchange.require_lane(&name)?)?;
+    let cloud = closable.owner().clone();
     let office = office::with_cloud(settings, exchange, party, cloud, bar.clone())?;
     // What needs no store is refused before the lane is closed.
     consign::preview_rewrap(&office, &name, &options).await?;
@@ -64,7 +58,11 @@ pub(crate) async fn run(
         return Err(CommandError::new(Kind::Interrupted, "nothing was changed"));
     }
     office::cancel_on_interrupt(&office);
-    let done = closed(&office, &lane, &world, &options, terminal).await;
+    let done = closable
+        .while_closed(&office, terminal, async || {
+            Ok(consign::rewrap(&office, &name, &options).await?)
+        })
+        .await;
     bar.finish();
     report(done?, &name, false, terminal)
 }
@@ -84,54 +82,6 @@ fn options(args: &RewrapArgs) -> Result<RewrapOptions, CommandError> {
         add: parties(&args.add)?,
         remove: parties(&args.remove)?,
     })
-}
-
-fn owner<'a>(
-    world: &'a World,
-    exchange: &Exchange,
-    lane: &Lane,
-) -> Result<&'a Cloud, CommandError> {
-    let account = exchange.party(&lane.owner).map(|owner| &owner.account);
-    let found = account.and_then(|account| world.hands.in_account(account));
-    found.ok_or_else(|| {
-        CommandError::usage(format!(
-            "lane {} belongs to `{}`, whose administrator has to lend a hand: nobody else may close \
-             it, copy what lies there and remove the old",
-            lane.name, lane.owner
-        ))
-        .hint("name a profile of his: --account-profile ACCOUNT=PROFILE")
-    })
-}
-
-async fn closed(
-    office: &Office,
-    lane: &Lane,
-    world: &World,
-    options: &RewrapOptions,
-    terminal: &Terminal,
-) -> Result<Rewrapped, CommandError> {
-    let desired = desired_lane(&world.desired, lane)?;
-    let current = world.observed.keys().get(&lane.name).cloned();
-    let mut maintenance = Maintenance::begin(desired, &office.cloud, current.as_ref()).await?;
-    terminal.say(&format!("Lane {} is closed to its parties.", lane.name));
-    let done = while_closed(office, lane, current.as_ref(), options, &mut maintenance).await;
-    open_again(maintenance, lane, done, terminal).await
-}
-
-async fn while_closed(
-    office: &Office,
-    lane: &Lane,
-    current: Option<&KeyArn>,
-    options: &RewrapOptions,
-    maintenance: &mut Maintenance<'_>,
-) -> Result<Rewrapped, CommandError> {
-    // What lies under an older key of the lane is to be read, too.
-    let key = current.map(|key| key.as_str().to_owned());
-    let looking = RekeyOptions { key, dry_run: true, ..RekeyOptions::default() };
-    for key in consign::rekey(office, &lane.name, &looking).await?.old_keys {
-        maintenance.include(&KeyArn::new(key)).await?;
-    }
-    Ok(consign::rewrap(office, &lane.name, options).await?)
 }
 
 fn report(

@@ -6,9 +6,8 @@ use std::path::Path;
 use consign::Keys;
 use consign_model::PartyName;
 use consign_seal::s3ec::RsaPrivateKey;
-use zeroize::Zeroizing;
 
-use super::keys;
+use super::{files, keys};
 use crate::error::CommandError;
 
 const ENDING: &str = "rsa-secret";
@@ -29,7 +28,7 @@ pub(crate) fn read_into(
     if std::fs::metadata(&path).map_err(cannot)?.len() > FILE_BYTES_MAX {
         return Err(CommandError::usage(format!("{} is too large for a key", path.display())));
     }
-    let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(cannot)?);
+    let text = files::read_text(&path).map_err(cannot)?;
     let key = RsaPrivateKey::from_pem(&text)
         .map_err(|error| CommandError::from(error).within(path.display().to_string()))?;
     keys.rsa_private.push(key);

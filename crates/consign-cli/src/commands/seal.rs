@@ -13,13 +13,15 @@ use consign_seal::age::{
     ArmorWriter, FileKey, PluginRecipient, Recipient, Sealer, parse_recipients,
 };
 
+use super::files;
 use super::interrupt::{self, Flag};
+use super::object_address::ObjectAddress;
 use super::passphrase::Passphrases;
 use super::plugin;
 use super::sealed_stream;
 use super::whole_file::WholeFile;
 use crate::args::SealArgs;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::settings::{Settings, today};
 use crate::terminal::{Terminal, bytes};
 
@@ -33,11 +35,11 @@ pub(crate) async fn run(
         return Err(CommandError::usage("-o names one file, and there are several to seal"));
     }
     let stop = interrupt::flag();
-    let target = args.output.as_deref().and_then(Path::to_str);
+    let target = args.output.as_deref().unwrap_or(Path::new("-"));
     let mut done = Vec::new();
     let mut stdout_is_free = true;
-    if let Some(address) = target.and_then(|target| target.strip_prefix("s3://")) {
-        done.push(object::seal(args, address, settings).await?);
+    if let Some(address) = ObjectAddress::unless_file(target.as_os_str())? {
+        done.push(object::seal(args, &address, settings).await?);
     } else {
         object::refuse_idle_flags(args)?;
         let means = Means::find(args, settings)?;
@@ -158,7 +160,13 @@ fn input(file: &Path) -> Result<Box<dyn Read>, CommandError> {
     if file == Path::new("-") {
         return Ok(Box::new(std::io::stdin()));
     }
-    let cannot = |e| CommandError::usage(format!("cannot read {}", file.display())).caused_by(e);
+    let cannot = |e: std::io::Error| {
+        let kind = match e.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Usage,
+        };
+        CommandError::new(kind, format!("cannot read {}", file.display())).caused_by(e)
+    };
     let input = std::fs::File::open(file).map_err(cannot)?;
     if input.metadata().map_err(cannot)?.is_dir() {
         return Err(CommandError::usage(format!("{} is a folder", file.display()))
@@ -190,7 +198,7 @@ fn recipients(args: &SealArgs, settings: &Settings) -> Result<Vec<Recipient>, Co
     }
     for path in &args.recipients_file {
         let about = || format!("the recipients file {}", path.display());
-        let text = std::fs::read_to_string(path)
+        let text = files::read_text(path)
             .map_err(|e| CommandError::usage(format!("cannot read {}", about())).caused_by(e))?;
         let read = parse_recipients(&text).map_err(|e| CommandError::from(e).within(about()))?;
         recipients.extend(read);

@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::files::{fault_of_writing, folder_of};
 use crate::error::CommandError;
 
 /// Where the result of a command goes.
@@ -27,15 +28,23 @@ impl WholeFile {
         if path == Path::new("-") {
             return Ok(WholeFile::Stdout(io::stdout()));
         }
-        if !force && path.exists() {
-            return Err(exists(path));
+        let there = std::fs::symlink_metadata(path).ok().map(|it| it.file_type());
+        match there {
+            // Renaming a file over a device would take the device away.
+            Some(kind) if !kind.is_file() && !kind.is_symlink() => return Err(no_file(path, kind)),
+            Some(_) if !force => return Err(exists(path)),
+            _ => {}
         }
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| {
-            CommandError::usage(format!("cannot write into {}", folder.display())).caused_by(e)
+            let kind = fault_of_writing(&e);
+            // The name that the file has until it is whole tells nobody anything.
+            let cause = match e.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::from(e.kind()),
+            };
+            CommandError::new(kind, format!("cannot write into the folder {}", folder.display()))
+                .caused_by(cause)
         })?;
         Ok(WholeFile::Pending { file, path: path.to_path_buf(), force })
     }
@@ -103,6 +112,15 @@ impl Write for WholeFile {
             WholeFile::Pending { file, .. } => file.flush(),
             WholeFile::Stdout(stdout) => stdout.flush(),
         }
+    }
+}
+
+fn no_file(path: &Path, kind: std::fs::FileType) -> CommandError {
+    match kind.is_dir() {
+        true => CommandError::usage(format!("{} is a folder", path.display()))
+            .hint("name a file in it with -o FILE"),
+        false => CommandError::usage(format!("{} is not a regular file", path.display()))
+            .hint("-o - writes to standard output, which a shell leads anywhere"),
     }
 }
 

@@ -12,13 +12,11 @@ use consign_cloud::{Cloud, Credentials, Settings};
 use consign_model::{DeliveryId, DeliveryRecord, SOURCE_TAG};
 pub(crate) use rustix::process::Signal;
 
-use crate::support::{self, Deployment, succeed};
+use crate::support::{Deployment, halves};
 
 pub(crate) const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
 pub(crate) const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an";
 pub(crate) const QUEUE: &str = "consign-acme-globex-reports";
-const OURS: &str = "111111111111=admin-111111111111";
-const THEIRS: &str = "222222222222=admin-222222222222";
 
 /// Longer than anything takes, however busy the machine is.
 const STUCK: Duration = Duration::from_secs(120);
@@ -33,26 +31,9 @@ pub(crate) struct Post {
 impl Post {
     /// The template, as `edit` changes it, applied by both sides.
     pub(crate) fn new(edit: impl FnOnce(String) -> String) -> Post {
-        let folder = tempfile::tempdir().unwrap();
-        let mut init = support::consign();
-        init.args(["init", "--template", "inbox"]).current_dir(folder.path());
-        succeed(&mut init);
-        let text = std::fs::read_to_string(folder.path().join("exchange.toml")).unwrap();
-        let deployment = Deployment::serving(&edit(text));
+        let deployment = Deployment::serving(&edit(halves::template()));
         deployment.run(&["keys", "new", "acme"]);
-        let own = |party: &str, profile: &str, more: &[&str]| {
-            let arguments = ["apply", "--yes", "--as", party, "--account-profile", profile];
-            let arguments: Vec<&str> = arguments.into_iter().chain(more.iter().copied()).collect();
-            deployment.run(&arguments)
-        };
-        own("acme", OURS, &[]);
-        let told = own("globex", THEIRS, &["--json"]);
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        let told = told["keys_to_tell"].as_object().unwrap();
-        let key = |lane: &str| format!("{lane}={}", told[lane].as_str().unwrap());
-        let keys: Vec<String> = told.keys().flat_map(|it| ["--key".to_owned(), key(it)]).collect();
-        own("acme", OURS, &keys.iter().map(String::as_str).collect::<Vec<_>>());
-        let reports_in_key = key("reports-in");
+        let reports_in_key = halves::apply(&deployment)["reports-in"].clone();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         Post { deployment, runtime, reports_in_key, logs: std::cell::Cell::new(0) }
     }

@@ -5,15 +5,14 @@
 
 use std::ops::Range;
 
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, MetadataDirective, ServerSideEncryption as Sse, TaggingDirective,
-};
+use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective, TaggingDirective};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::body::Pulse;
 use super::checksums::checksums;
+use super::encryption::{encrypted, from_under_key, under_key};
 use super::object::tagging;
-use super::{CompletedPart, Encryption, GetObject, MultipartTarget, PutDone, S3};
+use super::{CompletedPart, GetObject, MultipartTarget, PutDone, S3};
 use crate::error::{Call, Error, ErrorKind};
 
 /// What stands for itself in `x-amz-copy-source`.
@@ -64,30 +63,8 @@ impl S3 {
         if copy.if_none_match {
             request = request.if_none_match("*");
         }
-        if let Some(key) = &source.customer_key {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .copy_source_sse_customer_algorithm(algorithm)
-                .copy_source_sse_customer_key(key)
-                .copy_source_sse_customer_key_md5(md5);
-        }
-        request = match target.encryption.clone() {
-            None => request,
-            Some(Encryption::SseS3) => request.server_side_encryption(Sse::Aes256),
-            Some(Encryption::SseKms { key }) => {
-                request.server_side_encryption(Sse::AwsKms).set_ssekms_key_id(key)
-            }
-            Some(Encryption::DsseKms { key }) => {
-                request.server_side_encryption(Sse::AwsKmsDsse).set_ssekms_key_id(key)
-            }
-            Some(Encryption::SseC(key)) => {
-                let (algorithm, key, md5) = key.headers();
-                request
-                    .sse_customer_algorithm(algorithm)
-                    .sse_customer_key(key)
-                    .sse_customer_key_md5(md5)
-            }
-        };
+        request = from_under_key!(request, source.customer_key.as_ref());
+        request = encrypted!(request, target.encryption.as_ref());
         let done = Pulse::default()
             .watch(self.timeouts.complete, &call, request.send())
             .await?
@@ -130,20 +107,8 @@ impl S3 {
             .set_copy_source_if_match(source.if_match.clone())
             .set_expected_source_bucket_owner(source.expected_bucket_owner.clone())
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
-        if let Some(key) = &source.customer_key {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .copy_source_sse_customer_algorithm(algorithm)
-                .copy_source_sse_customer_key(key)
-                .copy_source_sse_customer_key_md5(md5);
-        }
-        if let Some(Encryption::SseC(key)) = &target.encryption {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .sse_customer_algorithm(algorithm)
-                .sse_customer_key(key)
-                .sse_customer_key_md5(md5);
-        }
+        request = from_under_key!(request, source.customer_key.as_ref());
+        request = under_key!(request, target.customer_key());
         let done = Pulse::default()
             .watch(self.timeouts.complete, &call, request.send())
             .await?

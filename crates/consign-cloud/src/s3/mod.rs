@@ -9,6 +9,7 @@ pub(crate) mod body;
 pub mod bucket;
 mod checksums;
 mod copy;
+mod encryption;
 pub mod inspect;
 mod list;
 mod multipart;
@@ -22,10 +23,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use zeroize::Zeroizing;
 
 pub use checksums::Checksums;
 pub use copy::CopyObject;
+pub use encryption::{CustomerKey, Encryption};
 pub use list::{Entry, ListRequest, Page, UploadEntry, UploadsPage, VersionEntry, VersionsPage};
 pub use multipart::{CompleteMultipart, CompletedPart, ListedPart, MultipartTarget, UploadPart};
 pub use notify::QueueNotification;
@@ -128,56 +129,6 @@ impl From<Vec<u8>> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.len())
-    }
-}
-
-/// Encryption at rest that a request asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Encryption {
-    /// Keys of S3's own.
-    SseS3,
-    /// A KMS key; none is the account's default key for S3.
-    SseKms {
-        /// Key ARN, id or alias.
-        key: Option<String>,
-    },
-    /// A KMS key, applied twice.
-    DsseKms {
-        /// Key ARN, id or alias.
-        key: Option<String>,
-    },
-    /// A key that comes with every request and that S3 forgets.
-    SseC(CustomerKey),
-}
-
-/// An SSE-C key. Shows nothing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CustomerKey(Zeroizing<[u8; 32]>);
-
-impl CustomerKey {
-    /// From its 32 bytes.
-    pub fn new(key: [u8; 32]) -> CustomerKey {
-        CustomerKey(Zeroizing::new(key))
-    }
-
-    /// How S3 names the key: base64 of its MD5. Not secret, and no proof of anything.
-    pub fn md5(&self) -> String {
-        self.headers().2
-    }
-
-    /// The three headers: algorithm, key, and MD5 of the key (which S3 demands against typos).
-    pub(crate) fn headers(&self) -> (String, String, String) {
-        use base64::Engine as _;
-        use md5::Digest as _;
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let digest = md5::Md5::digest(self.0.as_slice());
-        ("AES256".to_owned(), base64.encode(self.0.as_slice()), base64.encode(digest))
-    }
-}
-
-impl fmt::Debug for CustomerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CustomerKey(****)")
     }
 }
 

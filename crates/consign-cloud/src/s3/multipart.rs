@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart as SdkPart,
-    ServerSideEncryption as Sse,
 };
 use bytes::Bytes;
 
 use super::body::Pulse;
 use super::checksums::checksums;
+use super::encryption::{encrypted, under_key};
 use super::object::{length, tagging};
 use super::{Body, CustomerKey, Encryption, PutDone, S3};
 use crate::error::{Call, Error, ErrorKind};
@@ -31,6 +31,13 @@ pub struct MultipartTarget {
     pub tags: BTreeMap<String, String>,
     /// Encryption at rest asked for; none leaves it to the bucket.
     pub encryption: Option<Encryption>,
+}
+
+impl MultipartTarget {
+    /// The key that goes with every request of the upload.
+    pub(super) fn customer_key(&self) -> Option<&CustomerKey> {
+        self.encryption.as_ref().and_then(Encryption::customer_key)
+    }
 }
 
 /// One part to send.
@@ -101,23 +108,7 @@ impl S3 {
             .set_metadata(metadata)
             .set_tagging((!target.tags.is_empty()).then(|| tagging(&target.tags)))
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
-        request = match target.encryption.clone() {
-            None => request,
-            Some(Encryption::SseS3) => request.server_side_encryption(Sse::Aes256),
-            Some(Encryption::SseKms { key }) => {
-                request.server_side_encryption(Sse::AwsKms).set_ssekms_key_id(key)
-            }
-            Some(Encryption::DsseKms { key }) => {
-                request.server_side_encryption(Sse::AwsKmsDsse).set_ssekms_key_id(key)
-            }
-            Some(Encryption::SseC(key)) => {
-                let (algorithm, key, md5) = key.headers();
-                request
-                    .sse_customer_algorithm(algorithm)
-                    .sse_customer_key(key)
-                    .sse_customer_key_md5(md5)
-            }
-        };
+        request = encrypted!(request, target.encryption.as_ref());
         let begun = request.send().await.map_err(|error| call.clone().failed(error))?;
         begun
             .upload_id
@@ -145,13 +136,7 @@ impl S3 {
             .set_checksum_crc64_nvme(part.checksum_crc64nvme)
             .set_expected_bucket_owner(target.expected_bucket_owner.clone())
             .body(body.into_stream(pulse.clone()));
-        if let Some(key) = part.customer_key {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .sse_customer_algorithm(algorithm)
-                .sse_customer_key(key)
-                .sse_customer_key_md5(md5);
-        }
+        request = under_key!(request, part.customer_key.as_ref());
         let sending = request.customize().disable_payload_signing().send();
         let done = pulse
             .watch(self.timeouts.idle, &call, sending)
@@ -191,13 +176,7 @@ impl S3 {
             .set_mpu_object_size(complete.object_bytes.map(length))
             .set_if_none_match(complete.if_none_match.then(|| "*".to_owned()))
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
-        if let Some(Encryption::SseC(key)) = &target.encryption {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .sse_customer_algorithm(algorithm)
-                .sse_customer_key(key)
-                .sse_customer_key_md5(md5);
-        }
+        request = under_key!(request, target.customer_key());
         let done = Pulse::default()
             .watch(self.timeouts.complete, &call, request.send())
             .await?
@@ -254,13 +233,7 @@ impl S3 {
                 .set_part_number_marker(marker.clone())
                 .set_expected_bucket_owner(target.expected_bucket_owner.clone());
             // Checksums of parts under a customer's key are shown to who has that key.
-            if let Some(Encryption::SseC(key)) = &target.encryption {
-                let (algorithm, key, md5) = key.headers();
-                request = request
-                    .sse_customer_algorithm(algorithm)
-                    .sse_customer_key(key)
-                    .sse_customer_key_md5(md5);
-            }
+            request = under_key!(request, target.customer_key());
             let page = request.send().await.map_err(|error| call.clone().failed(error))?;
             for part in page.parts.unwrap_or_default() {
                 let size = part.size.and_then(|n| u64::try_from(n).ok());

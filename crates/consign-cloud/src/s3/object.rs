@@ -5,17 +5,14 @@ use std::ops::Range;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
-use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, Delete, ObjectIdentifier, ServerSideEncryption as Sse, Tag,
-    Tagging,
-};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, Delete, ObjectIdentifier, Tag, Tagging};
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::body::Pulse;
 use super::checksums::checksums;
-use super::{Body, DeleteRefused, Encryption, GetObject, Head, PutDone, PutObject, RangeRead, S3};
+use super::encryption::{encrypted, under_key};
+use super::{Body, DeleteRefused, GetObject, Head, PutDone, PutObject, RangeRead, S3};
 use crate::error::{Call, Error, ErrorKind};
 
 impl S3 {
@@ -46,9 +43,7 @@ impl S3 {
             None if streamed => request.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme),
             None => request,
         };
-        if let Some(encryption) = put.encryption {
-            request = encrypted(request, encryption);
-        }
+        request = encrypted!(request, put.encryption.as_ref());
         let sending = request.customize().disable_payload_signing().send();
         let done = pulse
             .watch(self.timeouts.idle, &call, sending)
@@ -142,13 +137,7 @@ impl S3 {
             .set_version_id(object.version_id.clone())
             .set_if_match(object.if_match.clone())
             .set_expected_bucket_owner(object.expected_bucket_owner.clone());
-        if let Some(key) = &object.customer_key {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .sse_customer_algorithm(algorithm)
-                .sse_customer_key(key)
-                .sse_customer_key_md5(md5);
-        }
+        request = under_key!(request, object.customer_key.as_ref());
         request
     }
 
@@ -200,13 +189,7 @@ impl S3 {
             .set_if_match(object.if_match.clone())
             .set_checksum_mode(checksum.then_some(ChecksumMode::Enabled))
             .set_expected_bucket_owner(object.expected_bucket_owner.clone());
-        if let Some(key) = &object.customer_key {
-            let (algorithm, key, md5) = key.headers();
-            request = request
-                .sse_customer_algorithm(algorithm)
-                .sse_customer_key(key)
-                .sse_customer_key_md5(md5);
-        }
+        request = under_key!(request, object.customer_key.as_ref());
         let head = request.send().await.map_err(|error| call.clone().failed(error))?;
         let bytes = head.content_length.and_then(|n| u64::try_from(n).ok());
         Ok(Head {
@@ -341,25 +324,6 @@ pub(super) fn tagging(tags: &BTreeMap<String, String>) -> String {
     let pairs: Vec<_> =
         tags.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     pairs.join("&")
-}
-
-fn encrypted(request: PutObjectFluentBuilder, encryption: Encryption) -> PutObjectFluentBuilder {
-    match encryption {
-        Encryption::SseS3 => request.server_side_encryption(Sse::Aes256),
-        Encryption::SseKms { key } => {
-            request.server_side_encryption(Sse::AwsKms).set_ssekms_key_id(key)
-        }
-        Encryption::DsseKms { key } => {
-            request.server_side_encryption(Sse::AwsKmsDsse).set_ssekms_key_id(key)
-        }
-        Encryption::SseC(key) => {
-            let (algorithm, key, md5) = key.headers();
-            request
-                .sse_customer_algorithm(algorithm)
-                .sse_customer_key(key)
-                .sse_customer_key_md5(md5)
-        }
-    }
 }
 
 /// Size of the whole object, if the answer is for exactly `range`. A server that ignores ranges

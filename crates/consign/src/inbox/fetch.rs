@@ -4,24 +4,21 @@
 //! everywhere. It is written into a hidden folder, checked against size and checksum, synced, and
 //! renamed over nothing. Stopped anywhere, what has its final name is whole; the rest is fetched anew.
 
+use super::landing::Landing;
 use super::look::Delivery;
 use super::{Acknowledged, Standing, acknowledge, deliveries, find, owner};
-use crate::error::{Error, ErrorKind, Result, io};
+use crate::error::{Error, ErrorKind, Result};
 use crate::office::Office;
 use crate::progress::Phase;
-use consign_model::{DeliveryId, Inbox, InboxName, RelativePath};
+use consign_model::{DeliveryId, Inbox, InboxName};
 use consign_transfer::{
     Buffer, Crc64, DownloadJournal, Object, PartLayout, PartSink, SinkError, plain_part_bytes,
 };
-use rustix::fs::{CWD, RenameFlags};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Where unfinished files lie, below the folder fetched into.
-const PARTIAL: &str = ".consign-inbox.partial";
 
 /// How to fetch.
 #[derive(Clone, Debug, Default)]
@@ -152,17 +149,13 @@ async fn one(
 ) -> Result<FetchedFile> {
     let id = delivery.id.ok_or_else(|| Error::new(ErrorKind::Bug, "a delivery without an id"))?;
     let below = delivery.key.strip_prefix(inbox.prefix.as_str()).unwrap_or(&delivery.key);
-    let path = RelativePath::parse(below).map_err(|error| {
-        let message = format!("its key is no path to write to below {}", landing.into.display());
-        Error::new(ErrorKind::Destination, message).because(error)
-    })?;
-    let path = landing.into.join(path.as_str());
+    let name = landing.name(below)?;
+    let path = landing.place(&name);
     let already = landing.holds(&path, delivery)?;
     if !already {
         office.progress.begin(Phase::Receiving, 1, delivery.bytes);
-        let partial = landing.partial.join(id.to_string());
-        download(office, inbox, delivery, &partial).await?;
-        landing.settle(&partial, &path)?;
+        let fetched = download(office, inbox, delivery, landing.begin(&id)?).await;
+        fetched.and_then(|()| landing.settle(&id, &name)).inspect_err(|_| landing.forget(&id))?;
     }
     let mut acknowledged = delivery.standing == Standing::Acknowledged;
     if acknowledges && !acknowledged {
@@ -174,17 +167,12 @@ async fn one(
     Ok(FetchedFile { id, key, path, bytes, already, acknowledged })
 }
 
-async fn download(
-    office: &Office,
-    inbox: &Inbox,
-    delivery: &Delivery,
-    partial: &Path,
-) -> Result<()> {
+async fn download(office: &Office, inbox: &Inbox, delivery: &Delivery, file: File) -> Result<()> {
     let bytes = delivery.bytes;
     let layout = PartLayout::new(0, plain_part_bytes(bytes), bytes).map_err(|error| {
         Error::new(ErrorKind::Destination, "too large to be fetched").because(error)
     })?;
-    let sink = Arc::new(Sink::create(partial, layout)?);
+    let sink = Arc::new(Sink { file, layout, sums: Mutex::default() });
     let whole = Object {
         bucket: inbox.bucket.to_string(),
         key: delivery.key.clone(),
@@ -206,7 +194,7 @@ async fn download(
         crate::shipment::transfer_error(error, format!("{} cannot be fetched", delivery.key))
     })?;
     meter.complete();
-    let found = sink.finish(partial)?;
+    let found = sink.finish()?;
     match delivery.expected_checksum() {
         Some(expected) if Crc64::parse(expected) != Some(found) => Err(Error::new(
             ErrorKind::Content,
@@ -224,16 +212,12 @@ struct Sink {
 }
 
 impl Sink {
-    fn create(path: &Path, layout: PartLayout) -> Result<Sink> {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o666);
-        let file = options.open(path).map_err(io(ErrorKind::Destination, "cannot make", path))?;
-        Ok(Sink { file, layout, sums: Mutex::default() })
-    }
-
     /// Syncs the file and gives the checksum of the whole.
-    fn finish(&self, path: &Path) -> Result<Crc64> {
-        self.file.sync_all().map_err(io(ErrorKind::Destination, "cannot sync", path))?;
+    fn finish(&self) -> Result<Crc64> {
+        self.file.sync_all().map_err(|error| {
+            Error::new(ErrorKind::Destination, "what was fetched cannot be written to the disk")
+                .because(error)
+        })?;
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(sums.iter().fold(Crc64::of(b""), |sum, (number, part)| {
             sum.followed_by(*part, self.layout.part_len(*number) as u64)
@@ -249,83 +233,5 @@ impl PartSink for Sink {
 
     fn still_there(&self, _: u32) -> std::result::Result<bool, SinkError> {
         Ok(false)
-    }
-}
-
-/// The folder that is fetched into.
-struct Landing {
-    into: PathBuf,
-    partial: PathBuf,
-}
-
-impl Landing {
-    fn open(into: &Path) -> Result<Landing> {
-        let made = std::fs::create_dir_all(into);
-        made.map_err(io(ErrorKind::Destination, "cannot make the folder", into))?;
-        let into = into.canonicalize().map_err(io(ErrorKind::Destination, "cannot find", into))?;
-        let partial = into.join(PARTIAL);
-        match std::fs::DirBuilder::new().mode(0o700).create(&partial) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                Err(io(ErrorKind::Destination, "cannot make the folder", &partial)(error))
-            }
-            _ => Ok(Landing { into, partial }),
-        }
-    }
-
-    /// Whether the file is there whole. Something else of its name is in the way.
-    fn holds(&self, path: &Path, delivery: &Delivery) -> Result<bool> {
-        let there = match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            there => there.map_err(io(ErrorKind::Destination, "cannot look at", path))?,
-        };
-        let same = there.is_file()
-            && there.len() == delivery.bytes
-            && delivery.expected_checksum().is_some()
-            && delivery.expected_checksum().and_then(Crc64::parse) == checksum(path)?;
-        match same {
-            true => Ok(true),
-            false => Err(Error::new(
-                ErrorKind::Destination,
-                format!("something else is in the way at {}", path.display()),
-            )
-            .hinting("move it away, or fetch into another folder")),
-        }
-    }
-
-    /// Gives a whole file its final name, over nothing.
-    fn settle(&self, partial: &Path, path: &Path) -> Result<()> {
-        let folder = path.parent().unwrap_or(&self.into);
-        let made = std::fs::create_dir_all(folder);
-        made.map_err(io(ErrorKind::Destination, "cannot make the folder", folder))?;
-        // A symbolic link in the way could lead out of the folder.
-        let real = folder.canonicalize();
-        let real = real.map_err(io(ErrorKind::Destination, "cannot find", folder))?;
-        if real != folder {
-            let message = format!("{} leads elsewhere", folder.display());
-            return Err(Error::new(ErrorKind::Destination, message));
-        }
-        rustix::fs::renameat_with(CWD, partial, CWD, path, RenameFlags::NOREPLACE)
-            .map_err(|error| io(ErrorKind::Destination, "cannot rename to", path)(error.into()))?;
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(io(ErrorKind::Destination, "cannot sync", folder))
-    }
-
-    fn close(&self) {
-        // What another run is writing stays; so does the folder then.
-        let _kept = std::fs::remove_dir(&self.partial);
-    }
-}
-
-fn checksum(path: &Path) -> Result<Option<Crc64>> {
-    use std::io::Read;
-    let failed = |error| io(ErrorKind::Destination, "cannot read", path)(error);
-    let mut file = File::open(path).map_err(failed)?;
-    let (mut sum, mut buffer) = (Crc64::of(b""), vec![0; 1 << 20]);
-    loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(Some(sum));
-        };
-        sum = sum.followed_by(Crc64::of(bytes), read as u64);
     }
 }

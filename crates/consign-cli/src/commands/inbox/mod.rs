@@ -181,6 +181,13 @@ impl Place {
     ) -> Result<Place, CommandError> {
         let exchange = settings.exchange()?;
         let inbox = the_inbox(&exchange, inbox)?;
+        if matches!(role, Role::Scanner) && inbox.quarantine.is_none() {
+            let message = format!("inbox {} has no quarantine: nobody scans it", inbox.name);
+            return Err(CommandError::usage(message).hint(format!(
+                "write `quarantine = \"PARTY\"` in [inbox.{}], then consign apply",
+                inbox.name
+            )));
+        }
         let party = match &settings.party {
             Some(party) => party.clone(),
             None => only_party(inbox, role)?,

@@ -63,6 +63,16 @@ fn refuse_idle_flags(args: &OpenArgs, format: Format) -> Result<(), CommandError
     if !args.object_keys.context.is_empty() && !matches!(format, Format::S3Encryption { .. }) {
         return refuse("--context", "is for objects of the Amazon S3 Encryption Client");
     }
+    let keys = &args.object_keys;
+    let named = keys.kms.is_some() || keys.aes_key.is_some() || keys.rsa_key.is_some();
+    if (named || args.instruction_suffix.is_some())
+        && !matches!(format, Format::S3Encryption { .. })
+    {
+        return refuse(
+            "--kms, --aes-key, --rsa-key and --instruction-suffix",
+            "are for objects of the Amazon S3 Encryption Client",
+        );
+    }
     if args.into.is_some() && format != Format::S3s2 {
         return refuse("--into", "is for files of s3s2, which carry a name; say -o FILE");
     }

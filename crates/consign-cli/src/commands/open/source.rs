@@ -14,6 +14,7 @@ use consign_seal::s3ec;
 use consign_seal::sniff::{Format, SNIFF_BYTES, sniff, sniff_metadata};
 
 use crate::commands::interrupt::Flag;
+use crate::commands::object_address::ObjectAddress;
 use crate::connect;
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
@@ -49,29 +50,22 @@ pub(crate) struct Object {
 impl SealedSource {
     /// Finds a file, standard input (`-`) or `s3://BUCKET/KEY`.
     pub(crate) async fn find(
-        what: &str,
+        named: &Path,
         settings: &Settings,
         stop: &Flag,
     ) -> Result<SealedSource, CommandError> {
-        if what == "-" {
+        if named == Path::new("-") {
             return SealedSource::stream("standard input", Box::new(io::stdin()));
         }
-        let Some(address) = what.strip_prefix("s3://") else {
-            return SealedSource::local(what);
+        let Some(address) = ObjectAddress::unless_file(named.as_os_str())? else {
+            return SealedSource::local(named);
         };
-        let (bucket, key) = address
-            .split_once('/')
-            .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-            .ok_or_else(|| {
-                CommandError::usage(format!("{what} names no object")).hint("s3://BUCKET/KEY")
-            })?;
-        let cloud = Cloud::connect(&connect::cloud_settings(settings, None)).await?;
-        let at =
-            GetObject { bucket: bucket.to_owned(), key: key.to_owned(), ..GetObject::default() };
-        SealedSource::object(what, cloud, at, stop).await
+        let cloud = connect::connect(settings, None).await?;
+        SealedSource::object(&address.to_string(), cloud, address.to_get(), stop).await
     }
 
-    fn local(what: &str) -> Result<SealedSource, CommandError> {
+    fn local(path: &Path) -> Result<SealedSource, CommandError> {
+        let what = &path.display().to_string();
         let cannot = |e: io::Error| {
             let kind = match e.kind() {
                 io::ErrorKind::NotFound => Kind::NotFound,
@@ -79,10 +73,10 @@ impl SealedSource {
             };
             CommandError::new(kind, format!("cannot read {what}")).caused_by(e)
         };
-        let mut file = File::open(what).map_err(cannot)?;
+        let mut file = File::open(path).map_err(cannot)?;
         let metadata = file.metadata().map_err(cannot)?;
         if metadata.is_dir() {
-            return Err(folder(what, holds_manifest(Path::new(what))));
+            return Err(folder(what, holds_manifest(path)));
         }
         if !metadata.is_file() {
             return SealedSource::stream(what, Box::new(file));

@@ -7,7 +7,7 @@ use consign_model::RepositoryName;
 use consign_publisher::DeadLetter;
 
 use super::station::Station;
-use super::stop_when_asked;
+use super::{queues, reasons, stop_when_asked};
 use crate::args::{PublishDeadArgs, PublishRedriveArgs};
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
@@ -35,7 +35,7 @@ type Letters = Vec<(RepositoryName, DeadLetter)>;
 async fn letters(station: &Station, max: usize) -> Result<Letters, CommandError> {
     let mut letters = Vec::new();
     for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = publisher.queues().await?;
+        let queues = queues(publisher).await?;
         let found = publisher.dead_letters(&queues.dead, max).await?;
         letters.extend(found.into_iter().map(|letter| (name.clone(), letter)));
     }
@@ -57,16 +57,16 @@ fn view(letters: &Letters) -> Vec<serde_json::Value> {
 fn text(letters: &Letters) -> String {
     let rows = letters.iter().flat_map(|(name, letter)| {
         letter.aside.reasons.iter().map(move |reason| {
-            let source = reason.source.as_ref().map(|source| source.key.clone());
             vec![
                 letter.id.clone(),
                 name.to_string(),
                 reason.cause.word().to_owned(),
-                escape(&source.unwrap_or_default()),
+                reasons::object(reason),
+                reasons::why(&reason.cause),
             ]
         })
     });
-    table(&["ID", "REPOSITORY", "CAUSE", "OBJECT"], &rows.collect::<Vec<_>>())
+    table(&["ID", "REPOSITORY", "CAUSE", "OBJECT", "WHY"], &rows.collect::<Vec<_>>())
 }
 
 async fn discard(
@@ -89,7 +89,7 @@ async fn discard(
     }
     let mut discarded = 0;
     for publisher in &station.publishers {
-        let queues = publisher.queues().await?;
+        let queues = queues(publisher).await?;
         discarded += publisher.discard(&queues.dead, &ids, args.max).await?.len();
     }
     if discarded < letters.len() {
@@ -119,7 +119,7 @@ pub(super) async fn redrive(
     station.tell_of_draining(stop.clone());
     let (mut view, mut text, mut kept) = (Vec::new(), Vec::new(), 0);
     for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = publisher.queues().await?;
+        let queues = queues(publisher).await?;
         let done = publisher.redrive(&queues, &only, args.max, &stop).await?;
         kept += done.kept;
         text.push(format!(
@@ -131,7 +131,7 @@ pub(super) async fn redrive(
     terminal.result(&view, &text.join("\n"))?;
     match kept {
         0 => Ok(()),
-        kept => Err(CommandError::failed(format!("{kept} messages stay aside"))
-            .hint("consign publish dead")),
+        kept => Err(CommandError::failed(format!("{kept} could not be delivered and stay aside"))
+            .hint("consign publish dead says why of each")),
     }
 }

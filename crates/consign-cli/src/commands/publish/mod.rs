@@ -5,6 +5,7 @@ mod dead;
 mod http;
 mod lambda;
 mod log;
+mod reasons;
 mod station;
 pub(crate) mod time;
 
@@ -12,7 +13,7 @@ pub(crate) use lambda::is_bootstrap;
 
 use std::time::Duration;
 
-use consign_publisher::{Comparison, Expectations, Publisher, Refused, Stop};
+use consign_publisher::{Comparison, Expectations, Publisher, Queues, Refused, Stop};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,13 +30,27 @@ pub(crate) async fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    if let (Some(_), Some(option)) = (&args.command, args.service.out_of_place()) {
-        return Err(CommandError::usage(format!("{option} is for `consign publish` by itself")));
+    if args.command.is_some() {
+        refuse_idle(&args.service)?;
     }
     match &args.command {
         Some(PublishCommand::Dead(args)) => dead::look(args, settings, terminal).await,
         Some(PublishCommand::Redrive(args)) => dead::redrive(args, settings, terminal).await,
         None => deliver(&args.service, settings, terminal).await,
+    }
+}
+
+/// What is said before `dead` or `redrive` must not pass in silence.
+fn refuse_idle(service: &PublishServiceArgs) -> Result<(), CommandError> {
+    if let Some(option) = service.out_of_place() {
+        return Err(CommandError::usage(format!("{option} is for `consign publish` by itself")));
+    }
+    match service.post.out_of_place() {
+        Some(option) => {
+            Err(CommandError::usage(format!("{option} does not reach what follows it"))
+                .hint(format!("say it after the word: consign publish redrive {option} …")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -79,7 +94,7 @@ async fn deliver(
                 tasks.spawn(async move { publisher.poll(interval, records_max, stop).await });
             }
             None => {
-                let Some(queues) = unless_stopped(publisher.queues(), &stop).await? else { break };
+                let Some(queues) = unless_stopped(queues(&publisher), &stop).await? else { break };
                 tasks.spawn(async move { publisher.serve(queues, stop).await });
             }
         }
@@ -87,6 +102,21 @@ async fn deliver(
     while tasks.join_next().await.is_some() {}
     log::stopped();
     Ok(())
+}
+
+/// The queues of a repository, which its administrator has made.
+async fn queues(publisher: &Publisher) -> Result<Queues, CommandError> {
+    publisher.queues().await.map_err(|error| {
+        let is_absent = error.kind() == consign_cloud::ErrorKind::NotFound;
+        let error = CommandError::from(error);
+        match is_absent {
+            true => error.hint(
+                "`consign apply` makes it; or these credentials are of another account than the \
+                 repository's: name a profile with --profile",
+            ),
+            false => error,
+        }
+    })
 }
 
 fn optional(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {
@@ -162,13 +192,22 @@ async fn backfill(
     let left: u64 = reports.iter().map(|(_, it)| it.refused + it.failed).sum();
     match left {
         0 => Ok(()),
-        left => Err(CommandError::failed(format!("{left} could not be delivered"))),
+        left => Err(CommandError::failed(format!("{left} could not be delivered"))
+            .hint("mend what the report says of each; the same command tries them again")),
     }
 }
 
 fn told(name: &str, it: &Comparison) -> String {
-    format!(
+    let mut text = format!(
         "{name}: {} objects, {} recorded before, {} delivered now, {} on no route, {} refused, {} failed",
         it.objects, it.recorded, it.delivered, it.unrouted, it.refused, it.failed
-    )
+    );
+    for reason in &it.reasons {
+        text.push_str(&format!("\n  {}: {}", reasons::object(reason), reasons::why(&reason.cause)));
+    }
+    let untold = (it.refused + it.failed).saturating_sub(it.reasons.len() as u64);
+    if untold > 0 {
+        text.push_str(&format!("\n  and {untold} more"));
+    }
+    text
 }

@@ -1,6 +1,6 @@
 //! The publishers of a party: one for each repository, with one connection, one log and one count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ impl Station {
             CommandError::usage(format!("there is no signing key of {party}"))
                 .hint(format!("consign keys new {party}"))
         })?;
-        let cloud = connect::connect(settings, &exchange).await?;
+        let cloud = connect::connect(settings, exchange.as_ref()).await?;
         let counters = Arc::new(Counters::default());
         let log = Arc::new(Log::new(args.log_names, args.alarm_exec.clone(), counters.clone()));
         let signer: Arc<dyn Signer> = Arc::new(PartySigner(signer));
@@ -94,12 +94,23 @@ impl Signer for PartySigner {
 }
 
 fn publishing_party(exchange: &Exchange, settings: &Settings) -> Result<PartyName, CommandError> {
-    if let Some(party) = &settings.party {
-        return Ok(party.clone());
-    }
-    let mut publishers: Vec<&PartyName> =
+    let publishers: BTreeSet<&PartyName> =
         exchange.repositories.values().map(|repository| &repository.publisher).collect();
-    publishers.dedup();
+    let publishers: Vec<&PartyName> = publishers.into_iter().collect();
+    if let Some(party) = &settings.party {
+        if publishers.contains(&party) {
+            return Ok(party.clone());
+        }
+        let names: Vec<&str> = publishers.iter().map(|name| name.as_str()).collect();
+        let error = CommandError::usage(format!(
+            "{party} publishes no repository of exchange {}",
+            exchange.name
+        ));
+        return Err(match names.is_empty() {
+            true => error.hint("consign init --template inbox"),
+            false => error.hint(format!("its publishers are: {}", names.join(", "))),
+        });
+    }
     match publishers.as_slice() {
         [] => Err(CommandError::usage("the exchange has no repository")
             .hint("consign init --template inbox")),
@@ -121,9 +132,6 @@ fn repositories(
         .map(|repository| repository.name.clone())
         .collect();
     let hint = ours.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-    if ours.is_empty() {
-        return Err(CommandError::usage(format!("{party} publishes no repository")));
-    }
     if named.is_empty() {
         return Ok(ours);
     }

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use consign::s3ec::{Keyring, Rewrap, rewrap};
-use consign_cloud::Cloud;
-use consign_cloud::s3::GetObject;
 use consign_seal::s3ec::INSTRUCTION_FILE_SUFFIX;
 
 use crate::args::RewrapArgs;
+use crate::commands::object_address::ObjectAddress;
 use crate::commands::object_keys;
 use crate::connect;
 use crate::error::CommandError;
@@ -24,7 +23,7 @@ pub(super) async fn run(
         return Err(CommandError::usage("one object is rewrapped at a time")
             .hint("consign rewrap s3://BUCKET/KEY --from-key … --to-key …"));
     };
-    let from = place(name)?;
+    let from = ObjectAddress::parse(name)?.to_get();
     let flags = &args.object;
     let old = keyring(flags.from_key.as_deref().unwrap_or_default(), false)?;
     let new = keyring(flags.to_key.as_deref().unwrap_or_default(), true)?;
@@ -40,7 +39,7 @@ pub(super) async fn run(
         )
         .hint("leave out --dry-run; the object itself stays as it is"));
     }
-    let cloud = Cloud::connect(&connect::cloud_settings(settings, None)).await?;
+    let cloud = connect::connect(settings, None).await?;
     let done = rewrap(&cloud, &from, &how).await?;
     let ending = how.suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
     let view = serde_json::json!({
@@ -58,19 +57,14 @@ pub(super) async fn run(
     terminal.result(&view, &text)
 }
 
-fn place(name: &str) -> Result<GetObject, CommandError> {
-    let place = name.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-    let (bucket, key) =
-        place.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()).ok_or_else(|| {
-            CommandError::usage(format!("{} names no object", escape(name))).hint("s3://BUCKET/KEY")
-        })?;
-    Ok(GetObject { bucket: bucket.to_owned(), key: key.to_owned(), ..GetObject::default() })
-}
-
 /// `kms:KEY`, `aes:FILE` or `rsa:FILE`; a public RSA key only wraps.
 fn keyring(text: &str, to_wrap: bool) -> Result<Keyring, CommandError> {
     let (kind, name) = text.split_once(':').unwrap_or_default();
     let path = Path::new(name);
+    if name.is_empty() && ["kms", "aes", "rsa"].contains(&kind) {
+        return Err(CommandError::usage(format!("{} names no key", escape(text)))
+            .hint("kms:KEY-ARN, aes:FILE or rsa:FILE"));
+    }
     match kind {
         "kms" => Ok(Keyring::Kms(name.to_owned())),
         "aes" => object_keys::aes(path),

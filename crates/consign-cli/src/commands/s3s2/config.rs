@@ -33,6 +33,10 @@ pub(super) fn run(
         .transpose()?,
         ..Config::default()
     };
+    if config == Config::default() {
+        return Err(CommandError::usage("nothing was said that could be written down")
+            .hint("consign s3s2 config --bucket BUCKET --org ORG …, or answer the questions"));
+    }
     let mut text = config.to_text()?;
     text.push('\n');
     // Whose key is named here is whom files are sealed for: for its owner alone to change.

@@ -14,7 +14,7 @@ use consign_s3s2::{Config, Store};
 use consign_transfer::{Cancel, Cancelled, Engine, Limits, Silent};
 
 use crate::args::{S3s2Command, S3s2Common};
-use crate::commands::{interrupt, key_sources};
+use crate::commands::{files, interrupt, key_sources};
 use crate::connect;
 use crate::error::CommandError;
 use crate::settings::Settings;
@@ -93,7 +93,7 @@ async fn connection(
 async fn store(config: &Config, settings: &Settings) -> Result<Store, CommandError> {
     let bucket = needed(config.bucket.clone(), "bucket")?;
     let settings = with_config(config, settings);
-    let cloud = Cloud::connect(&connect::cloud_settings(&settings, None)).await?;
+    let cloud = connect::connect(&settings, None).await?;
     let cancel = Cancel::new();
     let raised = cancel.clone();
     tokio::spawn(async move {
@@ -138,7 +138,7 @@ fn key_source(
 }
 
 fn read(path: &Path, what: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, CommandError> {
-    std::fs::read(path).map(zeroize::Zeroizing::new).map_err(|error| {
+    files::read(path).map_err(|error| {
         CommandError::usage(format!("cannot read {what} {}", path.display())).caused_by(error)
     })
 }

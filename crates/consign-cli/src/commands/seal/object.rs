@@ -3,11 +3,11 @@
 use std::fs::File;
 
 use consign::s3ec::{SealAs, put};
-use consign_cloud::Cloud;
 use consign_cloud::s3::PutObject;
 use consign_seal::s3ec::{CommitmentPolicy, Suite};
 
 use crate::args::SealArgs;
+use crate::commands::object_address::ObjectAddress;
 use crate::commands::{interrupt, object_keys};
 use crate::connect;
 use crate::error::{CommandError, Kind};
@@ -15,15 +15,9 @@ use crate::settings::Settings;
 
 pub(super) async fn seal(
     args: &SealArgs,
-    address: &str,
+    address: &ObjectAddress,
     settings: &Settings,
 ) -> Result<serde_json::Value, CommandError> {
-    let (bucket, key) = address
-        .split_once('/')
-        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-        .ok_or_else(|| {
-            CommandError::usage(format!("s3://{address} names no object")).hint("s3://BUCKET/KEY")
-        })?;
     let keyring = object_keys::for_sealing(&args.object_keys)?.ok_or_else(|| {
         CommandError::usage("it is not said which key is to open the object")
             .hint("--kms KEY-ARN, --aes-key FILE or --rsa-key FILE; or seal into a file first")
@@ -55,13 +49,8 @@ pub(super) async fn seal(
         context: object_keys::context(&args.object_keys.context)?,
         instruction_file: args.instruction_file,
     };
-    let to = PutObject {
-        bucket: bucket.to_owned(),
-        key: key.to_owned(),
-        if_none_match: !args.force,
-        ..PutObject::default()
-    };
-    let cloud = Cloud::connect(&connect::cloud_settings(settings, None)).await?;
+    let to = PutObject { if_none_match: !args.force, ..address.to_put() };
+    let cloud = connect::connect(settings, None).await?;
     let bytes = metadata.len();
     let done = tokio::select! {
         done = put(&cloud, to, file, bytes, &keyring, &seal) => done?,
@@ -69,7 +58,7 @@ pub(super) async fn seal(
     };
     Ok(serde_json::json!({
         "file": path.display().to_string(),
-        "sealed": format!("s3://{address}"),
+        "sealed": address.to_string(),
         "bytes": bytes,
         "suite": suite.to_string(),
         "context": seal.context,
