@@ -4,14 +4,16 @@
 //! it is dropped; [`suite`] is what must hold in every world. [`judges`] finds other people's
 //! software, [`moto`] is one of them, [`sink`] is a server that costs nothing and checks nothing, [`faults`] is a bad network
 //! and [`passage`] one that is cut,
-//! [`seaweed`] a real S3 engine of other people's, [`payload`] content in which misplaced bytes and
+//! [`seaweed`] and [`ceph`] real S3 engines of other people's, [`payload`] content in which misplaced bytes and
 //! leaked plaintext show. Nothing here is for production.
 
+pub mod ceph;
 pub mod faults;
 pub mod judges;
 pub mod moto;
 pub mod passage;
 pub mod payload;
+mod ports;
 pub mod random;
 pub mod seaweed;
 pub mod sink;
