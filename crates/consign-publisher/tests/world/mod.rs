@@ -23,6 +23,7 @@ const LIMITS: Limits = Limits {
     single_copy_bytes_max: 100,
     part_bytes_min: 64,
     parts_at_once: 2,
+    look_first: false,
 };
 /// An owner takes an object away no earlier than so long after its record.
 const TAKE_AFTER_MS: u64 = 2 * 1000 * LEASE_SECONDS as u64;
