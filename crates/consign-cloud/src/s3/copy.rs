@@ -144,6 +144,10 @@ impl S3 {
                 .sse_customer_key(key)
                 .sse_customer_key_md5(md5);
         }
+        // RFC 9110, 8.6: a PUT says how long its content is, also when it has none. Ceph insists (411).
+        let request = request.customize().mutate_request(|request| {
+            request.headers_mut().insert("content-length", "0");
+        });
         let done = Pulse::default()
             .watch(self.timeouts.complete, &call, request.send())
             .await?
