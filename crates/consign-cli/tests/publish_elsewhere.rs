@@ -61,6 +61,7 @@ bucket = "{INBOX}"
 from = "reports"
 to = ["reports-in"]
 key = "{route}"
+carry = {{ tags = ["kind"] }}
 "#
     )
 }
@@ -443,6 +444,7 @@ fn every_version_is_delivered(store: &Polled) {
         fs::write(place.folder.join("body"), &content).unwrap();
         let put =
             ["s3api", "put-object", "--bucket", REPOSITORY, "--key", "scan", "--body", "body"];
+        let put = [&put[..], &["--tagging", "kind=ct&other=x"]].concat();
         let version = place.json(admin, &put)["VersionId"].as_str().unwrap().to_owned();
         expected.insert(format!("scan/v{version}.bin"), content);
     }
@@ -469,6 +471,10 @@ fn every_version_is_delivered(store: &Polled) {
     succeed(&mut place.consign(admin, &fetch));
     let arrived = place.folder.join("arrived");
     for (key, content) in &expected {
+        let tags = ["s3api", "get-object-tagging", "--bucket", INBOX, "--key", key];
+        let tags = place.json(admin, &tags);
+        let tags: Vec<_> = tags["TagSet"].as_array().unwrap().iter().map(|it| &it["Key"]).collect();
+        assert_eq!(tags, ["consign-source", "kind"], "{key}");
         assert!(&fs::read(arrived.join(key)).unwrap() == content, "{key}: another content");
     }
     assert!(!arrived.join("by-hand").exists(), "fetched without a record");
