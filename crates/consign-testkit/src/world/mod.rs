@@ -117,7 +117,15 @@ impl World {
     /// # Errors
     /// When Ceph does not start.
     pub async fn on_ceph(seed: u64) -> Built<World> {
-        World::on(seed, Store::Ceph(crate::ceph::Ceph::start().await?), |text| text).await
+        World::on_ceph_with(seed, |text| text).await
+    }
+
+    /// The same with an exchange file that `edit` has changed.
+    ///
+    /// # Errors
+    /// When Ceph does not start or the exchange cannot be read.
+    pub async fn on_ceph_with(seed: u64, edit: impl FnOnce(String) -> String) -> Built<World> {
+        World::on(seed, Store::Ceph(crate::ceph::Ceph::start().await?), edit).await
     }
 
     /// A world on a store that knows one identity and no policies.
