@@ -1,7 +1,7 @@
 //! `consign publish` on stores that are not ours and share no line with the local cloud: MiniStack, whose
-//! S3 tells its queues what arrives, under policies that it enforces in its own way; and SeaweedFS, which
-//! tells nobody, has no KMS and is polled. What arrives is fetched by rclone, and every record checked by
-//! ssh-keygen.
+//! S3 tells its queues what arrives, under policies that it enforces in its own way; SeaweedFS, which
+//! tells nobody, has no KMS and is polled; and Ceph, whose copies overwrite and lose their tags besides.
+//! What arrives is fetched by rclone, and every record checked by ssh-keygen.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -15,17 +15,21 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use consign_testkit::ceph::{self, Ceph};
 use consign_testkit::faults::{Faults, Rates};
 use consign_testkit::judges;
+use consign_testkit::payload;
 use consign_testkit::random::Seed;
 use consign_testkit::seaweed::{self, Seaweed};
 use ministack::{MiniStack, ROOT};
 use post::{Running, until};
 use support::succeed;
+use tokio::runtime::Runtime;
 
 const REPOSITORY: &str = "acme-reports";
 const INBOX: &str = "globex-reports-in";
@@ -57,6 +61,7 @@ bucket = "{INBOX}"
 from = "reports"
 to = ["reports-in"]
 key = "{route}"
+carry = {{ tags = ["kind"] }}
 "#
     )
 }
@@ -330,22 +335,54 @@ fn forge(place: &Elsewhere<'_>, url: &str, bodies: &[String]) {
     set(&policy);
 }
 
-/// SeaweedFS behind a line that loses requests, loses answers and says 503: polled again and again,
-/// every object arrives once, and what somebody else has put is not overwritten.
-#[test]
-fn seaweedfs_is_polled_over_a_bad_line() {
-    let (weed, _, _, _, _) =
-        consign_testkit::require!("weed", "aws", "rclone", "ssh-keygen", "b3sum");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let store = runtime.block_on(Seaweed::start(&weed)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("exchange.toml"), exchange("{key}")).unwrap();
-    let place = Elsewhere { folder: folder.path(), endpoint: store.endpoint(), ca: None };
-    let admin = [seaweed::ACCESS_KEY_ID, seaweed::SECRET_ACCESS_KEY];
-    succeed(&mut place.consign(admin, &["keys", "new", "acme"]));
-    for bucket in [REPOSITORY, INBOX] {
-        place.aws(admin, &["s3", "mb", &format!("s3://{bucket}")]);
+/// A store of one identity without queues, to which publishers go with `--poll` or `--backfill`.
+struct Polled {
+    address: SocketAddr,
+    key: [&'static str; 2],
+    /// What publishers must be told about it.
+    options: &'static [&'static str],
+}
+
+impl Polled {
+    fn seaweedfs(store: &Seaweed) -> Polled {
+        let key = [seaweed::ACCESS_KEY_ID, seaweed::SECRET_ACCESS_KEY];
+        Polled { address: store.address(), key, options: &[] }
     }
+
+    fn ceph(store: &Ceph) -> Polled {
+        let key = [ceph::ACCESS_KEY_ID, ceph::SECRET_ACCESS_KEY];
+        Polled { address: store.address(), key, options: &["--look-first"] }
+    }
+
+    /// The exchange with its two buckets and the keys of its publisher.
+    fn place<'a>(&self, folder: &'a Path, route: &str) -> Elsewhere<'a> {
+        fs::write(folder.join("exchange.toml"), exchange(route)).unwrap();
+        let place = Elsewhere { folder, endpoint: format!("http://{}", self.address), ca: None };
+        succeed(&mut place.consign(self.key, &["keys", "new", "acme"]));
+        for bucket in [REPOSITORY, INBOX] {
+            place.aws(self.key, &["s3", "mb", &format!("s3://{bucket}")]);
+        }
+        place
+    }
+
+    /// What a comparison has delivered, and of how many objects.
+    fn backfill(&self, place: &Elsewhere<'_>) -> (u64, u64) {
+        let fixed = ["publish", "--as", "acme", "--backfill", "--json"];
+        let in_parts = ["--single-copy-bytes-max", "5242880", "--part-bytes-min", "5242880"];
+        let arguments = [&fixed[..], &in_parts, self.options].concat();
+        let told = succeed(&mut place.consign(self.key, &arguments));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let number = |name: &str| told[0]["comparison"][name].as_u64().unwrap();
+        (number("delivered"), number("objects"))
+    }
+}
+
+/// Behind a line that loses requests, loses answers and says 503: polled again and again, every object
+/// arrives once, and what somebody else has put is not overwritten.
+fn polled_over_a_bad_line(runtime: &Runtime, store: &Polled) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = store.place(folder.path(), "{key}");
+    let admin = store.key;
     let names: Vec<String> = (0..25).map(|n| format!("scans/{n:02} a+b é%2F.txt")).collect();
     place.generate(admin, "first", &names);
     place.generate(admin, "taken", &["taken".to_owned()]);
@@ -360,19 +397,22 @@ fn seaweedfs_is_polled_over_a_bad_line() {
         delayed: 5,
         delay: Duration::from_millis(20),
     };
-    let line = runtime.block_on(Faults::between(store.address(), rates, Seed::new(5))).unwrap();
+    let line = runtime.block_on(Faults::between(store.address, rates, Seed::new(5))).unwrap();
     let bad = Elsewhere { endpoint: line.endpoint(), ..place };
-    let publishers: Vec<Running> =
-        (0..2).map(|_| bad.publisher(admin, &["--poll", "1s"])).collect();
+    let arguments = [&["--poll", "1s"], store.options].concat();
+    let publishers: Vec<Running> = (0..2).map(|_| bad.publisher(admin, &arguments)).collect();
     until("twenty-five records", || found_recorded(&publishers, names.len()));
     let more: Vec<String> = (0..5).map(|n| format!("later/{n}")).collect();
-    let place = Elsewhere { endpoint: store.endpoint(), ..bad };
+    let place = Elsewhere { endpoint: format!("http://{}", store.address), ..bad };
     place.generate(admin, "second", &more);
     let all: Vec<String> = names.into_iter().chain(more).collect();
     until("the later five", || found_recorded(&publishers, all.len()));
     until("an alarm of each", || publishers.iter().all(|it| it.log().contains("\"conflict\"")));
     for running in publishers {
-        running.stop();
+        let log = running.stop();
+        let conflicts = log.lines().filter(|line| line.contains("\"conflict\""));
+        let others: Vec<&str> = conflicts.filter(|line| !line.contains("taken")).collect();
+        assert!(others.is_empty(), "only one place was taken: {others:?}");
     }
     assert!(line.injected() > 20, "{} faults", line.injected());
     let left = place.aws(admin, &["s3", "cp", "--quiet", &taken, "-"]);
@@ -380,50 +420,96 @@ fn seaweedfs_is_polled_over_a_bad_line() {
     place.aws(admin, &["s3", "rm", "--quiet", &taken]);
     each_holds_its_name(&place.delivered(admin), &all);
     // What was in the way is gone: one comparison repairs it, and the next finds nothing to do.
-    let backfill = ["publish", "--as", "acme", "--backfill", "--json"];
     for delivered in [1, 0] {
-        let told = succeed(&mut place.consign(admin, &backfill));
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        assert_eq!(told[0]["comparison"]["delivered"], delivered, "{told}");
+        assert_eq!(store.backfill(&place).0, delivered);
     }
     let all: Vec<String> = all.into_iter().chain(["taken".to_owned()]).collect();
     each_holds_its_name(&place.delivered(admin), &all);
 }
 
-/// A bucket that keeps versions: each version is delivered beside the others.
+/// Buckets that keep versions: each version is delivered beside the others, in one request or in parts,
+/// none of them twice; the consumer knows each by its record, and what somebody else has put by its
+/// having none.
+fn every_version_is_delivered(store: &Polled) {
+    let folder = tempfile::tempdir().unwrap();
+    // Version ids of Ceph may begin or end with a dot, which hides a file or is no name on Windows.
+    let place = store.place(folder.path(), "{key}/v{version}.bin");
+    let admin = store.key;
+    for bucket in [REPOSITORY, INBOX] {
+        let keep = ["s3api", "put-bucket-versioning", "--versioning-configuration"];
+        place.aws(admin, &[&keep[..], &["Status=Enabled", "--bucket", bucket]].concat());
+    }
+    let mut expected = BTreeMap::new();
+    for content in [b"one".to_vec(), b"two".to_vec(), payload::ramp(11 << 20)] {
+        fs::write(place.folder.join("body"), &content).unwrap();
+        let put =
+            ["s3api", "put-object", "--bucket", REPOSITORY, "--key", "scan", "--body", "body"];
+        let put = [&put[..], &["--tagging", "kind=ct&other=x"]].concat();
+        let version = place.json(admin, &put)["VersionId"].as_str().unwrap().to_owned();
+        expected.insert(format!("scan/v{version}.bin"), content);
+    }
+    for delivered in [3, 0] {
+        assert_eq!(store.backfill(&place), (delivered, 3));
+    }
+    // Not assert_eq: a difference of eleven megabytes is not worth printing.
+    assert!(place.delivered(admin) == expected, "something else was delivered");
+    let versions = ["s3api", "list-object-versions", "--bucket", INBOX];
+    let versions = place.json(admin, &versions);
+    // A copy, a record and its signature each.
+    assert_eq!(versions["Versions"].as_array().unwrap().len(), 9, "{versions}");
+    let source = format!("{REPOSITORY}/scan");
+    let by_hand = ["s3api", "copy-object", "--bucket", INBOX, "--key", "by-hand"];
+    let labels = ["--tagging", "a=b", "--tagging-directive", "REPLACE", "--copy-source", &source];
+    let replace = ["--metadata-directive", "REPLACE"];
+    place.aws(admin, &[&by_hand[..], &labels, &replace].concat());
+    let list = ["inbox", "list", "--as", "globex", "--json"];
+    let listed = succeed(&mut place.consign(admin, &list));
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    let standings: Vec<&str> = listed.iter().map(|it| it["standing"].as_str().unwrap()).collect();
+    assert_eq!(standings, ["unrecorded", "delivered", "delivered", "delivered"]);
+    let fetch = ["inbox", "fetch", "--as", "globex", "--into", "arrived"];
+    succeed(&mut place.consign(admin, &fetch));
+    let arrived = place.folder.join("arrived");
+    for (key, content) in &expected {
+        let tags = ["s3api", "get-object-tagging", "--bucket", INBOX, "--key", key];
+        let tags = place.json(admin, &tags);
+        let tags: Vec<_> = tags["TagSet"].as_array().unwrap().iter().map(|it| &it["Key"]).collect();
+        assert_eq!(tags, ["consign-source", "kind"], "{key}");
+        assert!(&fs::read(arrived.join(key)).unwrap() == content, "{key}: another content");
+    }
+    assert!(!arrived.join("by-hand").exists(), "fetched without a record");
+}
+
+#[test]
+fn seaweedfs_is_polled_over_a_bad_line() {
+    let (weed, _, _, _, _) =
+        consign_testkit::require!("weed", "aws", "rclone", "ssh-keygen", "b3sum");
+    let runtime = Runtime::new().unwrap();
+    let store = runtime.block_on(Seaweed::start(&weed)).unwrap();
+    polled_over_a_bad_line(&runtime, &Polled::seaweedfs(&store));
+}
+
 #[test]
 fn seaweedfs_delivers_every_version() {
     let (weed, _, _, _, _) =
         consign_testkit::require!("weed", "aws", "rclone", "ssh-keygen", "b3sum");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let store = runtime.block_on(Seaweed::start(&weed)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("exchange.toml"), exchange("{key}/{version}")).unwrap();
-    let place = Elsewhere { folder: folder.path(), endpoint: store.endpoint(), ca: None };
-    let admin = [seaweed::ACCESS_KEY_ID, seaweed::SECRET_ACCESS_KEY];
-    succeed(&mut place.consign(admin, &["keys", "new", "acme"]));
-    for bucket in [REPOSITORY, INBOX] {
-        place.aws(admin, &["s3", "mb", &format!("s3://{bucket}")]);
-        let keep = ["s3api", "put-bucket-versioning", "--versioning-configuration"];
-        let keep: Vec<&str> =
-            keep.into_iter().chain(["Status=Enabled", "--bucket", bucket]).collect();
-        place.aws(admin, &keep);
-    }
-    let mut expected = BTreeMap::new();
-    for content in ["one", "two", "three"] {
-        let file = place.folder.join("body");
-        fs::write(&file, content).unwrap();
-        let put =
-            ["s3api", "put-object", "--bucket", REPOSITORY, "--key", "scan", "--body", "body"];
-        let version = place.json(admin, &put)["VersionId"].as_str().unwrap().to_owned();
-        expected.insert(format!("scan/{version}"), content.as_bytes().to_vec());
-    }
-    let backfill = ["publish", "--as", "acme", "--backfill", "--json"];
-    for delivered in [3, 0] {
-        let told = succeed(&mut place.consign(admin, &backfill));
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        assert_eq!(told[0]["comparison"]["delivered"], delivered, "{told}");
-        assert_eq!(told[0]["comparison"]["objects"], 3, "{told}");
-    }
-    assert_eq!(place.delivered(admin), expected);
+    let store = Runtime::new().unwrap().block_on(Seaweed::start(&weed)).unwrap();
+    every_version_is_delivered(&Polled::seaweedfs(&store));
+}
+
+#[test]
+fn ceph_is_polled_over_a_bad_line() {
+    let _programs = consign_testkit::require!("ceph-mon", "ceph-osd", "radosgw");
+    let _judges = consign_testkit::require!("aws", "rclone", "ssh-keygen", "b3sum");
+    let runtime = Runtime::new().unwrap();
+    let store = runtime.block_on(Ceph::start()).unwrap();
+    polled_over_a_bad_line(&runtime, &Polled::ceph(&store));
+}
+
+#[test]
+fn ceph_delivers_every_version() {
+    let _programs = consign_testkit::require!("ceph-mon", "ceph-osd", "radosgw");
+    let _judges = consign_testkit::require!("aws", "rclone", "ssh-keygen", "b3sum");
+    let store = Runtime::new().unwrap().block_on(Ceph::start()).unwrap();
+    every_version_is_delivered(&Polled::ceph(&store));
 }

@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     single_copy_bytes_max: 1 << 20,
     part_bytes_min: 1 << 20,
     parts_at_once: 2,
+    look_first: false,
 };
 
 fn task() -> Task {
@@ -335,4 +336,39 @@ fn a_message_can_be_given_back() {
     else {
         panic!("{:?}", step.effects)
     };
+}
+
+/// A store whose copies overwrite: nothing is copied before the place was seen to be empty.
+#[test]
+fn where_copies_overwrite_the_place_is_looked_at_first() {
+    let limits = Limits { look_first: true, ..LIMITS };
+    let received = Received { receive_count: 1, lease_until_ms: 60_000, seed: 1 };
+    let begun = Handling::begin(limits, received, vec![task().source], Vec::new()).0;
+    let answers = vec![(1, Answer::Seen(Ok(seen(5)))), (2, Answer::Record(Ok(false)))];
+    let (handling, effects, _) = run(begun, answers);
+    assert_eq!(effects, [Effect::AskTarget(task().target)]);
+    let found = |result| run(handling.clone(), vec![(3, Answer::Target(result))]).1;
+    let effects = found(Err(Failure::Absent));
+    let [Effect::Copy { of, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let placed = |of| Ok(Placed { of, version_id: Some("v2".to_owned()) });
+    let effects = found(placed(Some(of.digest())));
+    assert!(matches!(effects.as_slice(), [Effect::Record(_)]), "{effects:?}");
+    for there in [None, Some(consign_model::SourceDigest::of("b", "k", "another"))] {
+        let effects = found(placed(there));
+        let conflict = Cause::Conflict { there };
+        let put = |it: &Effect| matches!(it, Effect::PutAside(why) if why[0].cause == conflict);
+        assert!(effects.iter().any(put), "{effects:?}");
+    }
+    // Whether the place is empty cannot be known, and is not guessed.
+    let effects = found(Err(Failure::Permanent(Permanent::Denied)));
+    assert!(effects.iter().any(|it| matches!(it, Effect::PutAside(_))), "{effects:?}");
+    // A copy whose answer was lost was made.
+    let lost = vec![
+        (3, Answer::Target(Err(Failure::Absent))),
+        (4, Answer::Copied(Err(Failure::Passing))),
+        (5, Answer::Waited),
+        (6, Answer::Target(placed(Some(of.digest())))),
+    ];
+    let (_, effects, _) = run(handling.clone(), lost);
+    assert!(matches!(effects.as_slice(), [Effect::Record(_)]), "{effects:?}");
 }

@@ -116,6 +116,30 @@ fn a_crash_after_each_effect_changes_nothing() {
     }
 }
 
+/// A store that overwrites: one publisher that looks first still makes each copy once, through crashes,
+/// lost requests and lost answers.
+#[test]
+fn where_copies_overwrite_one_publisher_copies_once() {
+    let mut crashes = 0;
+    for seed in 0..2000 {
+        let odds = |shift: u32| (seed >> shift) % 4 * 5;
+        let chance = Chance {
+            crash: odds(0),
+            lost_request: odds(2),
+            lost_answer: odds(4),
+            throttled: odds(6),
+            ..Chance::none()
+        };
+        let kind = if seed % 3 == 0 { Kind::Large } else { Kind::Plain };
+        let mut world = World::with_one(kind, chance).where_copies_overwrite(seed);
+        world.run_schedule();
+        world.settle();
+        check(&world, &format!("overwriting, seed {seed}"));
+        crashes += world.crashes;
+    }
+    assert!(crashes > 0, "schedules without incident");
+}
+
 /// A refusal is told at once, and not after hours of trying.
 #[test]
 fn a_refusal_is_an_alarm_at_the_first_receive() {

@@ -1,5 +1,5 @@
 //! What must hold between two parties whatever store is between them. The same function runs against
-//! the local cloud and against SeaweedFS.
+//! the local cloud, SeaweedFS and Ceph.
 
 use std::fs;
 use std::path::Path;

@@ -251,6 +251,27 @@ async fn readers_come_and_go_on_seaweedfs() {
     check_readers(&world, &initech).await;
 }
 
+/// Ceph (16.2) keeps no checksum that would say that the copied parts are what was signed: the new reader
+/// reads, and what the revision was made of stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_comes_on_ceph_and_the_older_version_stays() {
+    let _programs = consign_testkit::require!("ceph-mon", "ceph-osd", "radosgw");
+    let initech = Newcomer::new();
+    let world = World::on_ceph_with(97, |text| initech.joins(&text, GLOBEX)).await.unwrap();
+    payloads(&world);
+    let cloud = open_to_administrator(&world).await;
+    let acme = office(&world, &cloud, "acme", GLOBEX, &initech).await;
+    let sent = send(&world, &acme, "tree").await;
+    let acme = office(&world, &cloud, "acme", BOTH, &initech).await;
+    let done = rewrap(&world, &acme, &RewrapOptions::default()).await;
+    let [revised] = done.revised.as_slice() else { panic!("{done:?}") };
+    assert!(!revised.older_removed && revised.revision == 1, "{revised:?}");
+    for party in ["initech", "globex"] {
+        let reader = office(&world, &cloud, party, BOTH, &initech).await;
+        receives(&world, &reader, &sent.id, "tree").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_come_and_go_under_keys_of_the_lane() {
     let initech = Newcomer { at_rest: "sse-c", ..Newcomer::new() };

@@ -1,4 +1,4 @@
-//! The send and receive suite against both stores. Each world checks its promises when it ends.
+//! The send and receive suite against all stores. Each world checks its promises when it ends.
 
 use consign_testkit::{World, require, suite};
 
@@ -12,6 +12,13 @@ async fn the_suite_holds_on_the_local_cloud() {
 async fn the_suite_holds_on_seaweedfs() {
     let weed = require!("weed");
     let world = World::on_seaweed(2, &weed).await.unwrap();
+    suite::send_and_receive(&world).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_suite_holds_on_ceph() {
+    let _programs = require!("ceph-mon", "ceph-osd", "radosgw");
+    let world = World::on_ceph(4).await.unwrap();
     suite::send_and_receive(&world).await.unwrap();
 }
 

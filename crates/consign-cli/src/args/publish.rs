@@ -99,6 +99,10 @@ pub(crate) struct PublishPostArgs {
     /// Messages or objects in hand at once
     #[arg(long, value_name = "COUNT", default_value_t = IN_FLIGHT, value_parser = count(4096))]
     pub(crate) in_flight: usize,
+    /// For stores whose copies overwrite what is there and lose their tags, as Ceph's do (docs/publish.md):
+    /// look at the place before each copy, and tag it afterwards
+    #[arg(long)]
+    pub(crate) look_first: bool,
     /// Seconds for which a message is held, and held again while it is worked on
     #[arg(long, value_name = "SECONDS", default_value_t = 120, hide = true)]
     pub(crate) lease_seconds: u32,

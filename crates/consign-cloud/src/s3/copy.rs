@@ -109,6 +109,10 @@ impl S3 {
             .set_expected_bucket_owner(target.expected_bucket_owner.clone());
         request = from_under_key!(request, source.customer_key.as_ref());
         request = under_key!(request, target.customer_key());
+        // RFC 9110, 8.6: a PUT says how long its content is, also when it has none. Ceph insists (411).
+        let request = request.customize().mutate_request(|request| {
+            request.headers_mut().insert("content-length", "0");
+        });
         let done = Pulse::default()
             .watch(self.timeouts.complete, &call, request.send())
             .await?

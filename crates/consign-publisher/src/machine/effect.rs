@@ -24,6 +24,9 @@ pub struct Limits {
     pub part_bytes_min: u64,
     /// Parts under way at once.
     pub parts_at_once: u32,
+    /// The store makes copies over what is there, and without tags: see what is there first, and tag
+    /// what was made. What comes in between is overwritten, and two publishers may copy the same.
+    pub look_first: bool,
 }
 
 impl Default for Limits {
@@ -35,6 +38,7 @@ impl Default for Limits {
             single_copy_bytes_max: 5 << 30,
             part_bytes_min: 512 * MIB,
             parts_at_once: 8,
+            look_first: false,
         }
     }
 }
@@ -64,7 +68,8 @@ pub enum Effect {
         /// To where.
         target: Target,
     },
-    /// Ask the tags of what is in the place which content it is. [`Answer::Target`].
+    /// Ask the tags of what is in the place which content it is; its metadata, where copies have no
+    /// tags. [`Answer::Target`].
     AskTarget(Target),
     /// CopyObject: this version, with `x-amz-copy-source-if-match`, if nothing is there. The copy
     /// says of itself that it is `of`. [`Answer::Copied`].

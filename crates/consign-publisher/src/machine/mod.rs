@@ -8,7 +8,7 @@
 //!    twice costs two requests, also when whoever owns the inbox has taken the object away since.
 //! 3. Let S3 copy, on the condition that nothing is there. What is there, or was left by a copy
 //!    whose answer was lost, says by a tag which content it is: the same is success, another a
-//!    conflict.
+//!    conflict. Of a store that knows no such condition ([`Limits::look_first`]) this is asked before.
 //! 4. Compare the checksum that S3 tells of the copy, and leave the record (also on the condition
 //!    that none is there). A copy whose answer was lost is compared by whoever reads the record,
 //!    which tells the source's checksum: the publisher may read nothing of what it has delivered.
@@ -21,6 +21,7 @@
 //! and has been for two leases. Whoever takes it away earlier may be given it again, because to a
 //! publisher that looked before the record came, an empty place means that nothing was delivered.
 
+mod asking;
 mod effect;
 mod state;
 mod upload;
@@ -229,6 +230,9 @@ impl Handling {
             Ok(false) if found.content.is_none() || self.is_over() => {
                 self.enter(Phase::AskingTarget(found, Why::Unsure), effects);
             }
+            Ok(false) if self.limits.look_first => {
+                self.enter(Phase::AskingTarget(found, Why::First), effects);
+            }
             Ok(false) => self.copy(found, effects),
             Err(failure) => self.failed(failure, Phase::LookingForRecord(found), effects),
         }
@@ -250,10 +254,11 @@ impl Handling {
             Err(failure) if failure == denied && why == Why::Unsure => {
                 self.empty_place(&found, effects);
             }
+            Err(Failure::Absent) if why == Why::First => self.copy(found, effects),
             Err(Failure::Absent) => self.empty_place(&found, effects),
             // It may have been taken away a moment after S3 said that it is there. Told again and
             // again, it is the answer.
-            Err(failure) if failure == denied && self.doubts < DOUBTS_MAX => {
+            Err(failure) if failure == denied && why == Why::Taken && self.doubts < DOUBTS_MAX => {
                 self.doubts += 1;
                 self.failed(Failure::Passing, Phase::LookingAtSource, effects);
             }
@@ -479,51 +484,6 @@ impl Handling {
         if let Some(target) = self.jobs.front().and_then(Job::target) {
             let target = target.clone();
             effects.push(Effect::AbortUpload { upload_id: upload.id.clone(), target });
-        }
-    }
-
-    /// What the phase asks for.
-    fn ask(&mut self, effects: &mut Vec<Effect>) {
-        let end = match &self.phase {
-            Phase::PuttingAside => Some(Effect::PutAside(self.reasons.clone())),
-            Phase::Deleting => Some(Effect::Delete),
-            Phase::Recording(delivery) => Some(Effect::Record(delivery.clone())),
-            _ => None,
-        };
-        if let (Phase::Looking, Some(job)) = (&self.phase, self.jobs.front()) {
-            return effects.push(Effect::Look(job.source().clone()));
-        }
-        let (Some(Job::Deliver(task, _)), None) = (self.jobs.front(), &end) else {
-            effects.extend(end);
-            return;
-        };
-        let (source, target) = (task.source.clone(), task.target.clone());
-        let route = task.route.clone();
-        match &mut self.phase {
-            Phase::LookingAtSource => effects.push(Effect::HeadSource(source)),
-            Phase::LookingForRecord(found) => {
-                effects.push(Effect::FindRecord { of: found.of.clone(), target });
-            }
-            Phase::AskingTarget(..) => effects.push(Effect::AskTarget(target)),
-            Phase::Copying(found) => {
-                let (of, content) = (found.of.clone(), found.content.clone().unwrap_or_default());
-                effects.push(Effect::Copy { source, content, route, of, target });
-            }
-            Phase::Uploading(found, None) => {
-                let (of, content) = (found.of.clone(), found.content.clone().unwrap_or_default());
-                effects.push(Effect::CreateUpload { of, content, route, target });
-            }
-            Phase::Uploading(found, Some(upload)) => {
-                if let Some(content) = &found.content {
-                    let at_once = self.limits.parts_at_once;
-                    upload.ask(at_once, &found.of, content, &source, &target, effects);
-                }
-            }
-            Phase::Looking
-            | Phase::Recording(_)
-            | Phase::PuttingAside
-            | Phase::Deleting
-            | Phase::Done => {}
         }
     }
 }

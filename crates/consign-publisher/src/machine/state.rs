@@ -49,6 +49,8 @@ pub(super) enum Why {
     Taken,
     /// Perhaps something is; "denied" is also S3's word for an empty place.
     Unsure,
+    /// Nobody but us looks before a copy is made.
+    First,
 }
 
 /// The source as it was found. Without content: it is gone, and only its name is known.

@@ -163,7 +163,11 @@ impl Publisher {
         tags.insert(SOURCE_TAG.to_owned(), of.digest().to_string());
         let carried: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         let room = METADATA_BYTES_MAX.saturating_sub(carried + SOURCE_TAG.len());
-        if let Some(text) = source_text(of).filter(|text| text.len() <= room) {
+        let text = match self.setup.limits.look_first {
+            true => Some(of.digest().to_string()),
+            false => source_text(of),
+        };
+        if let Some(text) = text.filter(|text| text.len() <= room) {
             metadata.insert(SOURCE_TAG.to_owned(), text);
         }
         let content_type = content.content_type.clone();
@@ -212,18 +216,15 @@ impl Publisher {
     }
 
     async fn ask_target(&self, target: &Target) -> Result<Placed, Failure> {
-        let object = GetObject {
-            bucket: target.bucket.clone(),
-            key: target.key.clone(),
-            expected_bucket_owner: Some(target.owner.clone()),
-            ..GetObject::default()
+        let object = made(target, None);
+        let s3 = self.setup.cloud.s3();
+        let found = match self.setup.limits.look_first {
+            false => s3.get_object_tags(&object).await,
+            true => s3.head_object(&object).await.map(|head| (head.metadata, head.version_id)),
         };
-        let (tags, version_id) = match self.setup.cloud.s3().get_object_tags(&object).await {
-            Ok(found) => found,
-            // What it means depends on what went before, so the machine says whether it is noted.
-            Err(error) => return Err(Failure::of(&error)),
-        };
-        let of = tags.get(SOURCE_TAG).and_then(|text| SourceDigest::parse(text).ok());
+        // What it means depends on what went before, so the machine says whether it is noted.
+        let (labels, version_id) = found.map_err(|error| Failure::of(&error))?;
+        let of = labels.get(SOURCE_TAG).and_then(|text| SourceDigest::parse(text).ok());
         Ok(Placed { of, version_id })
     }
 
@@ -284,6 +285,9 @@ impl Publisher {
 
     /// Signature first: whoever finds a record finds what signs it.
     async fn record(&self, delivery: &Delivery) -> Result<(), Failure> {
+        if self.setup.limits.look_first {
+            self.tag(delivery).await?;
+        }
         let Some(bytes) = self.record_bytes(delivery) else {
             return Err(Failure::Permanent(Permanent::Refused));
         };
@@ -299,6 +303,19 @@ impl Publisher {
             Err(failure) => return Err(failure),
         }
         self.put(&delivery.target, id.record_key(&prefix), bytes, "application/json").await
+    }
+
+    /// A copy was made without its tags. Who has taken it away since finds in the record what it was.
+    async fn tag(&self, delivery: &Delivery) -> Result<(), Failure> {
+        let Delivery { of, route, target, target_version_id, content } = delivery;
+        let content = content.clone().unwrap_or_default();
+        let tags = self.labelled(&content, route, of, target).tags;
+        let object = made(target, target_version_id.clone());
+        let tagged = self.setup.cloud.s3().put_object_tags(&object, &tags).await;
+        match self.told("tag a copy", tagged) {
+            Err(Failure::Absent) => Ok(()),
+            tagged => tagged,
+        }
     }
 
     fn record_bytes(&self, delivery: &Delivery) -> Option<Vec<u8>> {
@@ -401,6 +418,17 @@ fn pinned(source: &Source, etag: Option<&str>) -> GetObject {
         if_match: etag.map(|etag| format!("\"{etag}\"")),
         expected_bucket_owner: Some(source.owner.clone()),
         customer_key: None,
+    }
+}
+
+/// What lies where a copy goes.
+fn made(target: &Target, version_id: Option<String>) -> GetObject {
+    GetObject {
+        bucket: target.bucket.clone(),
+        key: target.key.clone(),
+        version_id,
+        expected_bucket_owner: Some(target.owner.clone()),
+        ..GetObject::default()
     }
 }
 

@@ -23,6 +23,7 @@ const LIMITS: Limits = Limits {
     single_copy_bytes_max: 100,
     part_bytes_min: 64,
     parts_at_once: 2,
+    look_first: false,
 };
 /// An owner takes an object away no earlier than so long after its record.
 const TAKE_AFTER_MS: u64 = 2 * 1000 * LEASE_SECONDS as u64;
@@ -255,7 +256,8 @@ impl World {
         let (tasks, refused) = (message.tasks.clone(), message.refused.clone());
         let mut objects: Vec<Source> = tasks.iter().map(|task| task.source.clone()).collect();
         objects.dedup();
-        let (handling, step) = Handling::begin(LIMITS, received, objects, refused.clone());
+        let limits = Limits { look_first: self.inbox.overwrites, ..LIMITS };
+        let (handling, step) = Handling::begin(limits, received, objects, refused.clone());
         let (effects, answers) = (step.effects, Vec::new());
         let work = Work { handling, message: id, receipt, tasks, refused, effects, answers };
         self.publishers[index].push(work);

@@ -8,6 +8,8 @@ use consign_publisher::{
     Delivery, Failure, Permanent, Placed, Reason, Seen, Source, SourceId, Task, There,
 };
 
+use super::{Random, World};
+
 fn checksums(text: &str) -> Checksums {
     Checksums::of_whole([("crc32", Some(text.to_owned()))])
 }
@@ -94,6 +96,8 @@ pub(crate) struct Inbox {
     pub(crate) uploads: BTreeMap<String, UploadSlot>,
     /// What arrives changed.
     pub(crate) spoils: BTreeSet<SourceId>,
+    /// Knows no `If-None-Match`, and lets itself be looked at.
+    pub(crate) overwrites: bool,
 }
 
 struct Copied {
@@ -112,7 +116,9 @@ pub(crate) struct UploadSlot(Upload);
 impl Inbox {
     /// Who may not list the bucket is denied what is not there.
     pub(crate) fn ask(&self, place: &str) -> Result<Placed, Failure> {
-        let there = self.objects.get(place).ok_or(Failure::Permanent(Permanent::Denied))?;
+        let denied = Failure::Permanent(Permanent::Denied);
+        let empty = if self.overwrites { Failure::Absent } else { denied };
+        let there = self.objects.get(place).ok_or(empty)?;
         Ok(Placed { of: Some(there.of.digest()), version_id: None })
     }
 
@@ -141,7 +147,7 @@ impl Inbox {
         place: &str,
         checksums: Checksums,
     ) -> Result<(Option<String>, Checksums), Failure> {
-        if self.objects.contains_key(place) {
+        if self.objects.contains_key(place) && !self.overwrites {
             return Err(Failure::Taken);
         }
         let spoiled = self.spoils.contains(of);
@@ -194,6 +200,15 @@ impl Inbox {
             }
         }
         taken
+    }
+}
+
+impl World {
+    /// On a store whose copies overwrite, with publishers that look first, by seed.
+    pub(crate) fn where_copies_overwrite(mut self, seed: u64) -> World {
+        self.random = Random(seed);
+        self.inbox.overwrites = true;
+        self
     }
 }
 

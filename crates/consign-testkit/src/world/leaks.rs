@@ -80,13 +80,18 @@ impl Search {
         }
     }
 
-    /// Block by block, with as much overlap as the longest secret needs.
+    /// Block by block, with as much overlap as the longest secret needs. A disk's image is mostly holes,
+    /// in which nothing begins or goes on.
     fn file(&mut self, called: &str, path: &PathBuf, shown: &Path) {
         let Ok(mut file) = fs::File::open(path) else { return };
         let overlap = self.secrets.iter().map(|secret| secret.bytes.len()).max().unwrap_or(0);
         let (mut held, mut block) = (Vec::new(), vec![0; BLOCK_BYTES]);
-        let mut found = vec![false; self.secrets.len()];
+        let (mut found, hole) = (vec![false; self.secrets.len()], vec![0; BLOCK_BYTES]);
         while let Ok(read @ 1..) = file.read(&mut block) {
+            if block.get(..read) == hole.get(..read) {
+                held.clear();
+                continue;
+            }
             held.extend_from_slice(block.get(..read).unwrap_or_default());
             for (secret, found) in self.secrets.iter().zip(&mut found) {
                 *found |= contains(&held, &secret.bytes);
@@ -123,6 +128,7 @@ mod tests {
         let across: Vec<u8> =
             [vec![b'a'; BLOCK_BYTES - 5], MARK.as_bytes().to_vec(), vec![0; 10]].concat();
         check("file", &across, &found);
+        check("file", &[vec![0; BLOCK_BYTES + 7], MARK.as_bytes().to_vec()].concat(), &found);
         check(MARK, b"", &["a mark in a file name in the test"]);
     }
 

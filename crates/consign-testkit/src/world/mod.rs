@@ -109,7 +109,28 @@ impl World {
         edit: impl FnOnce(String) -> String,
     ) -> Built<World> {
         let seaweed = crate::seaweed::Seaweed::start(weed).await?;
-        let world = World::bare(seed, edit, |_, _, _, _| Ok(Store::Seaweed(seaweed))).await?;
+        World::on(seed, Store::Seaweed(seaweed), edit).await
+    }
+
+    /// The same parties with Ceph between them: buckets, no policies, no KMS.
+    ///
+    /// # Errors
+    /// When Ceph does not start.
+    pub async fn on_ceph(seed: u64) -> Built<World> {
+        World::on_ceph_with(seed, |text| text).await
+    }
+
+    /// The same with an exchange file that `edit` has changed.
+    ///
+    /// # Errors
+    /// When Ceph does not start or the exchange cannot be read.
+    pub async fn on_ceph_with(seed: u64, edit: impl FnOnce(String) -> String) -> Built<World> {
+        World::on(seed, Store::Ceph(crate::ceph::Ceph::start().await?), edit).await
+    }
+
+    /// A world on a store that knows one identity and no policies.
+    async fn on(seed: u64, store: Store, edit: impl FnOnce(String) -> String) -> Built<World> {
+        let world = World::bare(seed, edit, |_, _, _, _| Ok(store)).await?;
         let s3 = world.administrator(ACME_ACCOUNT).await?;
         for lane in world.exchange.lanes.values() {
             let bucket = lane.bucket.to_string();

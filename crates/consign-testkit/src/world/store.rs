@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::clock::Clock;
 use super::leaks::Log;
 use super::{Built, REGION, World};
+use crate::ceph::{self, Ceph};
 use crate::seaweed::{self, Seaweed};
 
 /// A running store.
@@ -20,6 +21,8 @@ pub enum Store {
     Local(LocalCloud),
     /// SeaweedFS.
     Seaweed(Seaweed),
+    /// Ceph's object gateway and what is behind it.
+    Ceph(Ceph),
 }
 
 /// The local cloud and its threads.
@@ -37,6 +40,7 @@ impl Store {
         match self {
             Store::Local(local) => local.running.endpoint().to_owned(),
             Store::Seaweed(seaweed) => seaweed.endpoint(),
+            Store::Ceph(ceph) => ceph.endpoint(),
         }
     }
 
@@ -45,7 +49,7 @@ impl Store {
     pub fn served(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
         match self {
             Store::Local(local) => Some(local.served.subscribe()),
-            Store::Seaweed(_) => None,
+            Store::Seaweed(_) | Store::Ceph(_) => None,
         }
     }
 
@@ -53,7 +57,7 @@ impl Store {
     pub fn local(&self) -> Option<&Running> {
         match self {
             Store::Local(local) => Some(&local.running),
-            Store::Seaweed(_) => None,
+            Store::Seaweed(_) | Store::Ceph(_) => None,
         }
     }
 
@@ -61,6 +65,7 @@ impl Store {
         match self {
             Store::Local(local) => local.running.root().to_path_buf(),
             Store::Seaweed(seaweed) => seaweed.folder().to_path_buf(),
+            Store::Ceph(ceph) => ceph.folder().to_path_buf(),
         }
     }
 
@@ -77,6 +82,7 @@ impl Store {
             Store::Seaweed(_) => {
                 Credentials::new(seaweed::ACCESS_KEY_ID, seaweed::SECRET_ACCESS_KEY, None)
             }
+            Store::Ceph(_) => Credentials::new(ceph::ACCESS_KEY_ID, ceph::SECRET_ACCESS_KEY, None),
         };
         Some(Settings {
             endpoint: Some(self.endpoint()),

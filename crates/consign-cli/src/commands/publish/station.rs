@@ -175,6 +175,7 @@ fn limits(args: &PublishPostArgs) -> Limits {
         lease_seconds: args.lease_seconds.clamp(3, 43_200),
         single_copy_bytes_max: args.single_copy_bytes_max.unwrap_or(usual.single_copy_bytes_max),
         part_bytes_min: args.part_bytes_min.unwrap_or(usual.part_bytes_min),
+        look_first: args.look_first,
         ..usual
     }
 }
