@@ -148,7 +148,15 @@ fn node() -> Outcome {
     fs::write(&marker, wanted).during(marker.display())
 }
 
+/// An environment in place of whatever is in the folder. Behind a link would be somebody else's, which
+/// `--clear` empties without a word.
 fn make_environment(home: &Path) -> Outcome {
+    if home.is_symlink() {
+        return Err(Failure::new(format!(
+            "{} is a link, and what it leads to is not emptied; remove the link, or install there",
+            home.display()
+        )));
+    }
     let make = || run::capture(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home));
     if make().is_err() {
         // Debian splits `venv` off from python3.
