@@ -93,7 +93,7 @@ fn debian(packages: &[&str]) -> Outcome {
         run::capture(&mut command).map(drop)
     };
     apt(&["update"]).during("Debian's package lists are out of reach")?;
-    // Ceph alone is fifty packages: 17 s when dpkg does not wait for the disk after each file, else 57 s.
+    // Ceph alone is sixty packages, and dpkg waits for the disk after each file unless told not to.
     let unsafe_io = "Dpkg::Options::=--force-unsafe-io";
     let mut install = vec!["install", "--no-install-recommends", "-o", unsafe_io];
     install.extend(packages);
