@@ -93,7 +93,7 @@ fn debian(packages: &[&str]) -> Outcome {
         run::capture(&mut command).map(drop)
     };
     apt(&["update"]).during("Debian's package lists are out of reach")?;
-    // Ceph alone is fifty packages: 17 s when dpkg does not wait for the disk after each file, else 57 s.
+    // Ceph alone is sixty packages, and dpkg waits for the disk after each file unless told not to.
     let unsafe_io = "Dpkg::Options::=--force-unsafe-io";
     let mut install = vec!["install", "--no-install-recommends", "-o", unsafe_io];
     install.extend(packages);
@@ -148,7 +148,15 @@ fn node() -> Outcome {
     fs::write(&marker, wanted).during(marker.display())
 }
 
+/// An environment in place of whatever is in the folder. Behind a link would be somebody else's, which
+/// `--clear` empties without a word.
 fn make_environment(home: &Path) -> Outcome {
+    if home.is_symlink() {
+        return Err(Failure::new(format!(
+            "{} is a link, and what it leads to is not emptied; remove the link, or install there",
+            home.display()
+        )));
+    }
     let make = || run::capture(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home));
     if make().is_err() {
         // Debian splits `venv` off from python3.
