@@ -130,7 +130,7 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Why standard output takes no more.
-pub(crate) fn cannot_write(error: std::io::Error) -> CommandError {
+fn cannot_write(error: std::io::Error) -> CommandError {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe => {
             CommandError::new(Kind::Unread, "nobody reads standard output any more")

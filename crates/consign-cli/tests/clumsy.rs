@@ -9,7 +9,7 @@ mod support;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use consign_seal::age::Identity;
 use support::both;
@@ -70,6 +70,38 @@ fn streams_that_nobody_reads_are_no_defect() {
             "{script}: {said}"
         );
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), code.to_string(), "{script}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_input_that_does_not_come_can_be_stopped() {
+    let (desk, me) = desk();
+    support::succeed(Command::new("mkfifo").arg(desk.path("pipe")));
+    let before = desk.names();
+    for arguments in [
+        &["open", "-", "-i", "me.txt", "-o", "opened"][..],
+        &["open", "pipe", "-i", "me.txt", "-o", "opened"],
+        &["seal", "-", "--to", &me, "-o", "sealed"],
+        &["seal", "pipe", "--to", &me, "-o", "sealed"],
+    ] {
+        let mut waiting = desk.consign(arguments);
+        let mut waiting = waiting.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // Waiting would close it, and the input would have its end.
+        let _held = waiting.stdin.take();
+        let process = rustix::process::Pid::from_child(&waiting);
+        // Stopped before it listens to signals it ends as any program does, and with another code.
+        let listens = || {
+            let path = format!("/proc/{}/status", waiting.id());
+            let status = std::fs::read_to_string(path).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
+        };
+        while !listens() {
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+        assert_eq!(waiting.wait().unwrap().code(), Some(130), "{arguments:?}");
+        assert_eq!(desk.names(), before, "{arguments:?}");
     }
 }
 

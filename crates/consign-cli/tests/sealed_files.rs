@@ -112,7 +112,7 @@ fn wrong_turns_say_what_to_do() {
         (2, &["seal", "plain", "--to", "age1nonsense"], "recipient"),
         (2, &["seal", "plain", "--to", "No body"], "recipient"),
         (2, &["seal", ".", "--to", &me], "tar c"),
-        (2, &["seal", "absent", "--to", &me], "absent"),
+        (5, &["seal", "absent", "--to", &me], "absent"),
         (2, &["seal", "plain", "--passphrase-file", "loose", "-o", "x"], "chmod 600 loose"),
         (
             2,

@@ -148,5 +148,6 @@ fn refused(because: String) -> Outcome {
 }
 
 fn cannot_write(e: std::io::Error) -> CommandError {
-    crate::terminal::cannot_write(e)
+    // Also if its reader is gone: cases that were not judged have not held.
+    CommandError::failed("cannot write to standard output").caused_by(e)
 }

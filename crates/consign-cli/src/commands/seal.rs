@@ -14,7 +14,7 @@ use consign_seal::age::{
 };
 
 use super::files;
-use super::interrupt::{self, Flag};
+use super::interrupt::{self, Flag, Stoppable};
 use super::object_address::ObjectAddress;
 use super::passphrase::Passphrases;
 use super::plugin;
@@ -35,6 +35,16 @@ pub(crate) async fn run(
         return Err(CommandError::usage("-o names one file, and there are several to seal"));
     }
     let stop = interrupt::flag();
+    let sealed = sealed(args, settings, terminal, &stop).await;
+    stop.explain(sealed)
+}
+
+async fn sealed(
+    args: &SealArgs,
+    settings: &Settings,
+    terminal: &Terminal,
+    stop: &Flag,
+) -> Result<(), CommandError> {
     let target = args.output.as_deref().unwrap_or(Path::new("-"));
     let mut done = Vec::new();
     let mut stdout_is_free = true;
@@ -47,8 +57,8 @@ pub(crate) async fn run(
             let output = output(args, file, means.ending(args.armor))?;
             stdout_is_free &= !output.is_stdout();
             done.push(match &means {
-                Means::Age(recipients) => seal(args, file, output, recipients, &stop)?,
-                Means::OpenPgp(means) => openpgp::seal(args, file, output, means, &stop)?,
+                Means::Age(recipients) => seal(args, file, output, recipients, stop)?,
+                Means::OpenPgp(means) => openpgp::seal(args, file, output, means, stop)?,
             });
         }
     }
@@ -97,7 +107,7 @@ fn seal(
     recipients: &[Recipient],
     stop: &Flag,
 ) -> Result<serde_json::Value, CommandError> {
-    let mut input = input(file)?;
+    let mut input = input(file, stop)?;
     let sealer = sealer(recipients)?;
     let total = if args.armor {
         let broken = |e| CommandError::failed("cannot write the output").caused_by(e);
@@ -156,9 +166,9 @@ fn is_classic_plugin(recipient: &Recipient) -> bool {
     matches!(recipient, Recipient::Plugin(_)) && !recipient.is_post_quantum()
 }
 
-fn input(file: &Path) -> Result<Box<dyn Read>, CommandError> {
+fn input(file: &Path, stop: &Flag) -> Result<Box<dyn Read>, CommandError> {
     if file == Path::new("-") {
-        return Ok(Box::new(std::io::stdin()));
+        return Ok(Box::new(Stoppable::start(|| Ok(std::io::stdin()), stop)));
     }
     let cannot = |e: std::io::Error| {
         let kind = match e.kind() {
@@ -167,12 +177,17 @@ fn input(file: &Path) -> Result<Box<dyn Read>, CommandError> {
         };
         CommandError::new(kind, format!("cannot read {}", file.display())).caused_by(e)
     };
-    let input = std::fs::File::open(file).map_err(cannot)?;
-    if input.metadata().map_err(cannot)?.is_dir() {
+    // Before it is opened: a pipe does not open before somebody writes.
+    let kind = std::fs::metadata(file).map_err(cannot)?;
+    if kind.is_dir() {
         return Err(CommandError::usage(format!("{} is a folder", file.display()))
             .hint("tar c FOLDER | consign seal - -o FOLDER.tar.age"));
     }
-    Ok(Box::new(input))
+    if !kind.is_file() {
+        let path = file.to_path_buf();
+        return Ok(Box::new(Stoppable::start(move || std::fs::File::open(path), stop)));
+    }
+    Ok(Box::new(std::fs::File::open(file).map_err(cannot)?))
 }
 
 fn output(args: &SealArgs, file: &Path, ending: &str) -> Result<WholeFile, CommandError> {

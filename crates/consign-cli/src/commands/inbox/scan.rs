@@ -78,7 +78,11 @@ async fn round(
             Err(error) => Err(error),
         };
         match said {
-            Ok(verdict) => print(&waiting, verdict, json, terminal)?,
+            Ok(verdict) => match print(&waiting, verdict, json, terminal) {
+                // Whether somebody reads on or not, what waits is to be judged.
+                Err(error) if !error.is_unread() => return Err(error),
+                _ => {}
+            },
             Err(error) => {
                 alarms += 1;
                 terminal.error(&error.within(format!("`{}` got no verdict", waiting.key)));

@@ -13,7 +13,7 @@ mod source;
 
 use consign_seal::sniff::Format;
 
-use super::interrupt;
+use super::interrupt::{self, Flag};
 use super::whole_file::WholeFile;
 use crate::args::OpenArgs;
 use crate::error::{CommandError, Kind};
@@ -29,7 +29,17 @@ pub(crate) async fn run(
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
     let stop = interrupt::flag();
-    let source = SealedSource::find(&args.what, settings, &stop).await?;
+    let opened = opened(args, settings, terminal, &stop).await;
+    stop.explain(opened)
+}
+
+async fn opened(
+    args: &OpenArgs,
+    settings: &Settings,
+    terminal: &Terminal,
+    stop: &Flag,
+) -> Result<(), CommandError> {
+    let source = SealedSource::find(&args.what, settings, stop).await?;
     let name = source.name.clone();
     let within = |error: CommandError| explained(error, args).within(escape(&name));
     let format = match source.format {
@@ -39,9 +49,9 @@ pub(crate) async fn run(
     };
     refuse_idle_flags(args, format)?;
     match format {
-        Format::Age { .. } => age::open(args, source, settings, terminal, &stop),
-        Format::OpenPgp { .. } => openpgp::open(args, source, settings, terminal, &stop),
-        Format::S3s2 => s3s2::open(args, source, settings, terminal, &stop),
+        Format::Age { .. } => age::open(args, source, settings, terminal, stop),
+        Format::OpenPgp { .. } => openpgp::open(args, source, settings, terminal, stop),
+        Format::S3s2 => s3s2::open(args, source, settings, terminal, stop),
         Format::S3Encryption { .. } => s3ec::open(args, source, terminal).await,
         _ => Err(CommandError::from_seal_kind(
             consign_seal::ErrorKind::NotSealed,

@@ -13,7 +13,7 @@ use consign_cloud::s3::{GetObject, Head, ListRequest};
 use consign_seal::s3ec;
 use consign_seal::sniff::{Format, SNIFF_BYTES, sniff, sniff_metadata};
 
-use crate::commands::interrupt::Flag;
+use crate::commands::interrupt::{Flag, Stoppable};
 use crate::commands::object_address::ObjectAddress;
 use crate::connect;
 use crate::error::{CommandError, Kind};
@@ -55,16 +55,17 @@ impl SealedSource {
         stop: &Flag,
     ) -> Result<SealedSource, CommandError> {
         if named == Path::new("-") {
-            return SealedSource::stream("standard input", Box::new(io::stdin()));
+            let input = Stoppable::start(|| Ok(io::stdin()), stop);
+            return SealedSource::stream("standard input", Box::new(input));
         }
         let Some(address) = ObjectAddress::unless_file(named.as_os_str())? else {
-            return SealedSource::local(named);
+            return SealedSource::local(named, stop);
         };
         let cloud = connect::connect(settings, None).await?;
         SealedSource::object(&address.to_string(), cloud, address.to_get(), stop).await
     }
 
-    fn local(path: &Path) -> Result<SealedSource, CommandError> {
+    fn local(path: &Path, stop: &Flag) -> Result<SealedSource, CommandError> {
         let what = &path.display().to_string();
         let cannot = |e: io::Error| {
             let kind = match e.kind() {
@@ -73,14 +74,18 @@ impl SealedSource {
             };
             CommandError::new(kind, format!("cannot read {what}")).caused_by(e)
         };
-        let mut file = File::open(path).map_err(cannot)?;
-        let metadata = file.metadata().map_err(cannot)?;
+        // Before it is opened: a pipe does not open before somebody writes.
+        let metadata = std::fs::metadata(path).map_err(cannot)?;
         if metadata.is_dir() {
             return Err(folder(what, holds_manifest(path)));
         }
         if !metadata.is_file() {
-            return SealedSource::stream(what, Box::new(file));
+            let path = path.to_path_buf();
+            let input = Stoppable::start(move || File::open(path), stop);
+            return SealedSource::stream(what, Box::new(input));
         }
+        let mut file = File::open(path).map_err(cannot)?;
+        let metadata = file.metadata().map_err(cannot)?;
         let start = beginning(&mut file, SNIFF_BYTES).map_err(cannot)?;
         Ok(SealedSource {
             name: what.to_owned(),

@@ -55,7 +55,7 @@ pub(super) fn seal(
     means: &Means,
     stop: &Flag,
 ) -> Result<serde_json::Value, CommandError> {
-    let mut input = input(file)?;
+    let mut input = input(file, stop)?;
     let options = SealOptions {
         signer: means.signer.as_ref(),
         armor: args.armor,
