@@ -110,9 +110,13 @@ async fn a_bad_line_costs_retries_and_no_byte() {
     let line = Line::to(weed.port(), 7).await;
     let bad = connect(&line.endpoint(), 700).await;
     let engine = Engine::new(limits());
-    for (number, (bytes, single_put)) in
-        [(31 * MIB, false), (9 * MIB, false), (24 * MIB, true)].into_iter().enumerate()
-    {
+    let kinds = [(31 * MIB, false), (9 * MIB, false), (24 * MIB, true)];
+    // Which requests the line disturbs is up to their order: few may be, by chance.
+    for (number, (bytes, single_put)) in kinds.into_iter().cycle().enumerate() {
+        if number >= kinds.len() && line.disturbed() > 5 {
+            break;
+        }
+        assert!(number < 30, "{} faults test little", line.disturbed());
         let key = format!("bad-{number}");
         let target = Target { single_put, ..target(&key) };
         let mut journal = UploadJournal::in_memory();
@@ -122,7 +126,6 @@ async fn a_bad_line_costs_retries_and_no_byte() {
         let mut journal = DownloadJournal::in_memory();
         down(&engine, bad.s3(), &key, bytes, &mut journal).await.expect("fetched");
     }
-    assert!(line.disturbed() > 5, "{} faults test little", line.disturbed());
     assert_eq!(uploads(good.s3()).await, 0, "orphans");
 }
 

@@ -44,6 +44,7 @@ pub(crate) mod seal;
 pub(crate) mod sealed_stream;
 pub(crate) mod send;
 pub(crate) mod show;
+mod span;
 pub(crate) mod verify;
 pub(crate) mod whole_file;
 pub(crate) mod world;

@@ -11,7 +11,7 @@ use consign::{Keys, Office};
 use consign_model::{DeliveryId, Exchange, Inbox, InboxName, PartyName};
 
 use crate::args::{InboxAckArgs, InboxCommand, InboxFetchArgs, InboxListArgs, InboxWatchArgs};
-use crate::commands::publish::time;
+use crate::commands::span;
 use crate::commands::{interrupt, keys};
 use crate::error::CommandError;
 use crate::progress::Bar;
@@ -107,7 +107,7 @@ async fn watch(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    let interval = time::duration("--interval", &args.interval)?;
+    let interval = span::duration("--interval", &args.interval)?;
     let place = Place::open(args.inbox.as_deref(), Role::Consumer, settings, terminal).await?;
     let look = async {
         let mut seen: BTreeSet<DeliveryId> = BTreeSet::new();

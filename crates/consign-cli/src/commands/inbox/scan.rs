@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Place, Role};
 use crate::args::InboxScanArgs;
 use crate::commands::interrupt;
-use crate::commands::publish::time;
+use crate::commands::span;
 use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::{Terminal, escape};
@@ -28,7 +28,7 @@ pub(super) async fn run(
     settings: &Settings,
     terminal: &Terminal,
 ) -> Result<(), CommandError> {
-    let interval = time::duration("--interval", &args.interval)?;
+    let interval = span::duration("--interval", &args.interval)?;
     let place = Place::open(args.inbox.as_deref(), Role::Scanner, settings, terminal).await?;
     let scan = async {
         let mut first = true;

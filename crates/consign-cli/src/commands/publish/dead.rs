@@ -7,7 +7,7 @@ use consign_model::RepositoryName;
 use consign_publisher::DeadLetter;
 
 use super::station::Station;
-use super::{queues, reasons, stop_when_asked};
+use super::{queues, reasons, stop_when_asked, unless_stopped};
 use crate::args::{PublishDeadArgs, PublishRedriveArgs};
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
@@ -115,11 +115,13 @@ pub(super) async fn redrive(
         return show(&letters, terminal);
     }
     let stop = stop_when_asked(PATIENCE);
-    let station = Station::open(&args.post, settings).await?;
+    let stopped = || CommandError::new(Kind::Interrupted, "stopped before anything was tried");
+    let opened = unless_stopped(Station::open(&args.post, settings), &stop).await?;
+    let station = opened.ok_or_else(stopped)?;
     station.tell_of_draining(stop.clone());
     let (mut view, mut text, mut kept) = (Vec::new(), Vec::new(), 0);
     for (name, publisher) in station.names.iter().zip(&station.publishers) {
-        let queues = queues(publisher).await?;
+        let queues = unless_stopped(queues(publisher), &stop).await?.ok_or_else(stopped)?;
         let done = publisher.redrive(&queues, &only, args.max, &stop).await?;
         kept += done.kept;
         text.push(format!(

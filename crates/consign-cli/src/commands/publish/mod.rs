@@ -7,7 +7,6 @@ mod lambda;
 mod log;
 mod reasons;
 mod station;
-pub(crate) mod time;
 
 pub(crate) use lambda::is_bootstrap;
 
@@ -19,7 +18,7 @@ use tokio::task::JoinSet;
 
 use self::station::Station;
 use crate::args::{PublishArgs, PublishCommand, PublishServiceArgs};
-use crate::commands::interrupt;
+use crate::commands::{interrupt, span};
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
 use crate::terminal::Terminal;
@@ -62,7 +61,7 @@ async fn deliver(
     if args.lambda || lambda::is_bootstrap() {
         return lambda::serve(&Station::open(&args.post, settings).await?).await;
     }
-    let stop = stop_when_asked(time::duration("--drain", &args.drain)?);
+    let stop = stop_when_asked(span::duration("--drain", &args.drain)?);
     let Some(station) = unless_stopped(Station::open(&args.post, settings), &stop).await? else {
         log::stopped();
         return Ok(());
@@ -71,7 +70,7 @@ async fn deliver(
     if args.backfill {
         return backfill(args, &station, terminal, stop).await;
     }
-    let poll = args.poll.as_deref().map(|text| time::duration("--poll", text)).transpose()?;
+    let poll = args.poll.as_deref().map(|text| span::duration("--poll", text)).transpose()?;
     let expected = Expectations {
         delivery_every: optional("--expect-every", args.expect_every.as_deref())?,
         fetched_within: optional("--fetched-within", args.fetched_within.as_deref())?,
@@ -120,7 +119,7 @@ async fn queues(publisher: &Publisher) -> Result<Queues, CommandError> {
 }
 
 fn optional(flag: &str, text: Option<&str>) -> Result<Option<Duration>, CommandError> {
-    text.map(|text| time::duration(flag, text)).transpose()
+    text.map(|text| span::duration(flag, text)).transpose()
 }
 
 /// Drains when asked to stop, from now on, and gives back what is left after `patience`.
