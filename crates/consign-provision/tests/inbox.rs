@@ -159,7 +159,7 @@ async fn destroyed(desired: &Desired, hands: &Hands) {
 /// What lies in a bucket whose data is denied to everybody is removed by its administrators.
 async fn empty(cloud: &Cloud, bucket: &str) {
     cloud.s3().delete_bucket_policy(bucket).await.unwrap();
-    let versions = cloud.s3().list_versions(bucket, "", None).await.unwrap();
+    let versions = cloud.s3().list_versions(bucket, "", None, None).await.unwrap();
     for entry in versions.entries {
         let version = entry.version_id.as_deref();
         cloud.s3().delete_object(bucket, &entry.key, version).await.unwrap();

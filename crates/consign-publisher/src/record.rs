@@ -31,7 +31,7 @@ pub struct Source {
 }
 
 /// A place in an inbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// Which inbox.
     pub inbox: InboxName,

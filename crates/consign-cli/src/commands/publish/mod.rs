@@ -155,8 +155,8 @@ async fn backfill(
 
 fn told(name: &str, it: &Comparison) -> String {
     format!(
-        "{name}: {} objects, {} recorded before, {} delivered now, {} on no route, {} refused, {} failed",
-        it.objects, it.recorded, it.delivered, it.unrouted, it.refused, it.failed
+        "{name}: {} objects, {} recorded before, {} delivered now, {} superseded, {} on no route, {} refused, {} failed",
+        it.objects, it.recorded, it.delivered, it.superseded, it.unrouted, it.refused, it.failed
     )
 }
 
