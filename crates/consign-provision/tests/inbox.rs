@@ -438,6 +438,10 @@ impl Cells {
         let prefix = lane.prefix.clone();
         let list = ListRequest { bucket: bucket.clone(), prefix, ..ListRequest::default() };
         judge(&what("list"), lists, cloud.s3().list_objects(&list).await);
+        // Of a repository the publisher; of an inbox nobody, not even who administers it.
+        let versions = lists && lane.stage.repository().is_some();
+        let listed = cloud.s3().list_versions(&bucket, &lane.prefix, None, None).await;
+        judge(&what("list versions"), versions, listed);
         if !what("").starts_with(&format!("admin of {}", lane.owner)) {
             judge(&what("delete"), false, cloud.s3().delete_object(&bucket, key, None).await);
         }

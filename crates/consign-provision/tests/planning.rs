@@ -77,8 +77,8 @@ fn check_never_wider(desired: &Desired, observed: &Observed, name: &str) {
 
 /// A closed lane lets its owner's administrators see that it is empty.
 fn is_listing_by_owner(cell: &consign_provision::prove::Cell) -> bool {
-    use consign_provision::Operation::{List, ListRecords};
-    matches!(cell.operation, List | ListRecords)
+    use consign_provision::Operation::{List, ListRecords, ListVersions};
+    matches!(cell.operation, List | ListRecords | ListVersions)
         && matches!(cell.subject, Subject::Administrator { .. } | Subject::Root { .. })
 }
 
