@@ -1,9 +1,12 @@
 //! A repository compared with its records, however many there are: a server on loopback lists a repository
 //! and an inbox that it does not have, and answers the requests of a delivery. Its listings are what S3
-//! would say; nothing else here is judged but how many requests and how much memory it takes.
+//! would say, and it lists and shows what the policies of `consign apply` allow; nothing else here is judged
+//! but how many requests and how much memory it takes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/granted.rs"]
+mod granted;
 mod support;
 
 use std::convert::Infallible;
@@ -17,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use consign_model::{DeliveryId, InboxName};
 use consign_publisher::{SourceId, Target};
+use granted::Granted;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -36,7 +40,8 @@ const TIME: &str = "<LastModified>2026-11-21T00:00:00.000Z</LastModified>";
 /// What is listed, and what was asked for.
 struct Listed {
     objects: usize,
-    /// Whether versions may be listed; otherwise each object has to be looked at.
+    /// Whether the policies are those of today, by which the publisher may list versions; otherwise each
+    /// object has to be looked at.
     versions: bool,
     /// Keys of records, in order.
     records: Vec<[u8; 64]>,
@@ -80,31 +85,49 @@ impl Listed {
         Listed { objects, versions, records, heads, copies, puts }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn answer(&self, granted: &Granted, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().trim_start_matches('/').trim_end_matches('/');
         let query = request.uri().query().unwrap_or_default();
         let asked = |name: &str| {
             let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.filter(|(it, _)| *it == name).map(|(_, value)| value.replace("%2F", "/")).next()
         };
+        let listed = |action: &str, bucket: &str, page: &dyn Fn() -> String| match granted.allows(
+            action,
+            bucket,
+            None,
+            asked("prefix").as_deref(),
+        ) {
+            true => xml(&page()),
+            false => error(StatusCode::FORBIDDEN, "AccessDenied"),
+        };
         match *request.method() {
             Method::GET
                 if path == REPOSITORY && query.split('&').any(|it| it.starts_with("versions")) =>
             {
-                match self.versions {
-                    true => xml(&self.page_of_versions(asked("key-marker").as_deref())),
-                    false => error(StatusCode::FORBIDDEN, "AccessDenied"),
-                }
+                listed("s3:ListBucketVersions", REPOSITORY, &|| {
+                    self.page_of_versions(asked("key-marker").as_deref())
+                })
             }
-            Method::GET if path == REPOSITORY => {
-                xml(&self.page_of_objects(asked("continuation-token").as_deref()))
+            Method::GET if path == REPOSITORY => listed("s3:ListBucket", REPOSITORY, &|| {
+                self.page_of_objects(asked("continuation-token").as_deref())
+            }),
+            Method::GET if path == INBOX => listed("s3:ListBucket", INBOX, &|| {
+                self.page_of_records(
+                    asked("prefix").unwrap().strip_prefix("deliveries/").unwrap(),
+                    asked("start-after").as_deref(),
+                    asked("continuation-token").as_deref(),
+                )
+            }),
+            Method::HEAD => {
+                let action = match asked("versionId") {
+                    Some(_) => "s3:GetObjectVersion",
+                    None => "s3:GetObject",
+                };
+                let key = path.strip_prefix(REPOSITORY).unwrap().trim_start_matches('/');
+                assert!(granted.allows(action, REPOSITORY, Some(key), None), "{path}");
+                self.head(path)
             }
-            Method::GET if path == INBOX => xml(&self.page_of_records(
-                asked("prefix").unwrap().strip_prefix("deliveries/").unwrap(),
-                asked("start-after").as_deref(),
-                asked("continuation-token").as_deref(),
-            )),
-            Method::HEAD => self.head(path),
             Method::PUT if request.headers().contains_key("x-amz-copy-source") => {
                 self.copies.fetch_add(1, Ordering::Relaxed);
                 xml("<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>")
@@ -217,17 +240,18 @@ fn error(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
     answer
 }
 
-async fn serve(listed: Arc<Listed>) -> SocketAddr {
+async fn serve(listed: Arc<Listed>, granted: Granted) -> SocketAddr {
+    let granted = Arc::new(granted);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let listed = listed.clone();
+            let (listed, granted) = (listed.clone(), granted.clone());
             let service = service_fn(move |request: Request<Incoming>| {
-                let listed = listed.clone();
+                let (listed, granted) = (listed.clone(), granted.clone());
                 async move {
-                    let answer = listed.answer(&request);
+                    let answer = listed.answer(&granted, &request);
                     let _body = request.into_body().collect().await;
                     Ok::<_, Infallible>(answer)
                 }
@@ -246,22 +270,26 @@ struct Took {
 
 /// `consign publish --backfill`, whose report must be what was listed.
 fn compare(listed: &Arc<Listed>, arguments: &[&str]) -> Took {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let address = runtime.block_on(serve(listed.clone()));
     let folder = tempfile::tempdir().unwrap();
     let consign = |arguments: &[&str]| {
         let mut command = support::consign();
         command.args(arguments).current_dir(folder.path()).env("HOME", folder.path());
         command.env("XDG_CONFIG_HOME", folder.path().join("config"));
-        command.env("AWS_ENDPOINT_URL", format!("http://{address}"));
-        command.env("AWS_ACCESS_KEY_ID", "anybody").env("AWS_SECRET_ACCESS_KEY", "anything");
         command
     };
     succeed(&mut consign(&["init", "--template", "inbox"]));
     succeed(&mut consign(&["keys", "new", "acme"]));
+    succeed(&mut consign(&["export", "policies", "--out", "policies"]));
+    let without: &[&str] = if listed.versions { &[] } else { &["s3:ListBucketVersions"] };
+    let granted = Granted::read(&folder.path().join("policies"), "acme", without);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let address = runtime.block_on(serve(listed.clone(), granted));
     let fixed = ["publish", "--as", "acme", "--backfill", "--json"];
     let arguments: Vec<&str> = fixed.into_iter().chain(arguments.iter().copied()).collect();
-    let (took, told) = watched(&mut consign(&arguments), folder.path());
+    let mut publish = consign(&arguments);
+    publish.env("AWS_ENDPOINT_URL", format!("http://{address}"));
+    publish.env("AWS_ACCESS_KEY_ID", "anybody").env("AWS_SECRET_ACCESS_KEY", "anything");
+    let (took, told) = watched(&mut publish, folder.path());
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     let missing = listed.objects.div_ceil(MISSING_ONE_IN);
     let comparison = &told[0]["comparison"];
@@ -319,7 +347,10 @@ fn without_versions_each_object_is_looked_at() {
 #[test]
 #[ignore = "minutes of listings; run by hand"]
 fn a_million_objects_are_compared_in_bounded_memory() {
-    for (objects, versions) in [(100_000, true), (1_000_000, true), (1_000_000, false)] {
+    let with_versions = [(100_000, true), (1_000_000, true)];
+    for (objects, versions) in
+        with_versions.into_iter().chain([(20_000, false), (1_000_000, false)])
+    {
         let listed = Arc::new(Listed::new(objects, versions));
         let took = compare(&listed, &[]);
         let heads = listed.heads.load(Ordering::Relaxed);

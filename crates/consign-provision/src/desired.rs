@@ -138,6 +138,12 @@ impl KeyArn {
         KeyArn(format!("arn:aws:kms:{}:{}:key/{PLANNED}{}", lane.region, lane.key_owner, lane.name))
     }
 
+    /// As long as the key's will be, which a stand-in need not be.
+    fn of_full_length(lane: &DesiredLane) -> KeyArn {
+        const ID: &str = "00000000-0000-0000-0000-000000000000";
+        KeyArn(format!("arn:aws:kms:{}:{}:key/{ID}", lane.region, lane.key_owner))
+    }
+
     /// Whether this is a stand-in.
     pub fn is_planned(&self) -> bool {
         self.0.contains(&format!(":key/{PLANNED}"))
@@ -294,7 +300,9 @@ impl Desired {
     }
 
     fn check_sizes(&self) -> Result<(), Error> {
-        let keys = self.planned_keys();
+        let lanes = self.lanes.values().filter(|lane| lane.has_key());
+        let keys: Keys =
+            lanes.map(|lane| (lane.name.clone(), KeyArn::of_full_length(lane))).collect();
         for lane in self.lanes.values() {
             let policy = bucket::policy(lane, keys.get(&lane.name), Grants::Given);
             let what = format!("the bucket policy of {}", lane.title());

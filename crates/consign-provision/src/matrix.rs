@@ -127,6 +127,8 @@ operations! {
     GetByUrl = "get by a fresh URL",
     /// `aws s3 ls`.
     List = "list",
+    /// `aws s3api list-object-versions`, of a repository.
+    ListVersions = "list versions",
     /// Removes the current version (leaves a marker).
     Delete = "delete",
     /// Removes a version for good.
@@ -254,7 +256,7 @@ impl Operation {
             // Of a repository or an inbox alone.
             O::Deliver | O::DeliverInParts | O::GetReleased | O::Release | O::LookAtTags => None,
             O::ListRecords | O::GetRecord | O::Acknowledge | O::GetAcknowledgement => None,
-            O::SendToQueue | O::ReceiveFromQueue => None,
+            O::SendToQueue | O::ReceiveFromQueue | O::ListVersions => None,
         }
     }
 
@@ -342,7 +344,7 @@ impl Operation {
             O::ListRecords | O::GetRecord | O::Acknowledge | O::GetAcknowledgement => {
                 inbox::calls(self, &on)
             }
-            O::SendToQueue | O::ReceiveFromQueue => inbox::calls(self, &on),
+            O::SendToQueue | O::ReceiveFromQueue | O::ListVersions => inbox::calls(self, &on),
         }
     }
 }

@@ -210,6 +210,15 @@ impl DesiredLane {
         calls
     }
 
+    /// What a reader may call on the lane's bucket. A publisher compares a repository, older versions
+    /// included, with what it has delivered; nobody else is there for that.
+    pub fn reader_lists(&self) -> &'static [&'static str] {
+        match self.stage {
+            Stage::Repository(_) => &["s3:ListBucket", "s3:ListBucketVersions"],
+            Stage::Direct | Stage::Inbox(_) => &["s3:ListBucket"],
+        }
+    }
+
     /// The objects of which none is ever replaced: those of consignments, and in an inbox all.
     pub fn write_once_objects(&self) -> String {
         match self.stage {

@@ -159,7 +159,7 @@ async fn destroyed(desired: &Desired, hands: &Hands) {
 /// What lies in a bucket whose data is denied to everybody is removed by its administrators.
 async fn empty(cloud: &Cloud, bucket: &str) {
     cloud.s3().delete_bucket_policy(bucket).await.unwrap();
-    let versions = cloud.s3().list_versions(bucket, "", None).await.unwrap();
+    let versions = cloud.s3().list_versions(bucket, "", None, None).await.unwrap();
     for entry in versions.entries {
         let version = entry.version_id.as_deref();
         cloud.s3().delete_object(bucket, &entry.key, version).await.unwrap();
@@ -438,6 +438,10 @@ impl Cells {
         let prefix = lane.prefix.clone();
         let list = ListRequest { bucket: bucket.clone(), prefix, ..ListRequest::default() };
         judge(&what("list"), lists, cloud.s3().list_objects(&list).await);
+        // Of a repository the publisher; of an inbox nobody, not even who administers it.
+        let versions = lists && lane.stage.repository().is_some();
+        let listed = cloud.s3().list_versions(&bucket, &lane.prefix, None, None).await;
+        judge(&what("list versions"), versions, listed);
         if !what("").starts_with(&format!("admin of {}", lane.owner)) {
             judge(&what("delete"), false, cloud.s3().delete_object(&bucket, key, None).await);
         }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use consign_provision::desired::{TAG_EXCHANGE, TAG_LANE};
+use consign_provision::desired::{DesiredLane, TAG_EXCHANGE, TAG_LANE};
 use consign_provision::observed::{Observed, ObservedLane, ObservedPrincipal, Sight};
 use consign_provision::plan::{Action, Change};
 use consign_provision::policies::limits;
@@ -77,8 +77,8 @@ fn check_never_wider(desired: &Desired, observed: &Observed, name: &str) {
 
 /// A closed lane lets its owner's administrators see that it is empty.
 fn is_listing_by_owner(cell: &consign_provision::prove::Cell) -> bool {
-    use consign_provision::Operation::{List, ListRecords};
-    matches!(cell.operation, List | ListRecords)
+    use consign_provision::Operation::{List, ListRecords, ListVersions};
+    matches!(cell.operation, List | ListRecords | ListVersions)
         && matches!(cell.subject, Subject::Administrator { .. } | Subject::Root { .. })
 }
 
@@ -305,7 +305,8 @@ fn what_cannot_be_provisioned_is_said_and_not_left_out() {
 #[test]
 fn documents_fit_and_say_so_when_they_do_not() {
     for (name, text) in shapes() {
-        for (file, document) in desired(&text).documents(&Keys::new()) {
+        let desired = desired(&text);
+        for (file, document) in desired.documents(&made(&desired)) {
             let size = document.to_json().len();
             let limit = match file.split('-').next() {
                 Some("bucket") => limits::BUCKET_POLICY_BYTES,
@@ -331,4 +332,37 @@ fn documents_fit_and_say_so_when_they_do_not() {
     assert!(text.ends_with("and AWS accepts 2048"), "{text}");
     assert!(error.hint().expect("a hint").contains("role"));
     assert!(Desired::of(&exchange(&lanes(20))).is_ok(), "a role carries more");
+}
+
+/// The stand-in for a key may be shorter than its ARN: what is found to fit goes on to fit.
+#[test]
+fn what_fits_before_its_keys_are_made_fits_with_them() {
+    let users = ROLES.replace("role/", "user/").replace("to-client", "l1");
+    let mut fitted = 0;
+    for lanes in 0..5 {
+        let lane = |n| format!("[lane.m{n}]\nfrom = \"acme\"\nto = [\"globex\"]\n");
+        let text = users.clone() + &(0..lanes).map(lane).collect::<String>();
+        for letters in 3..20 {
+            let text = text.replace("acme-globex", &"x".repeat(letters));
+            let Ok(desired) = Desired::of(&exchange(&text)) else { break };
+            let documents = desired.documents(&made(&desired)).into_iter();
+            let identities = documents.filter(|(file, _)| file.starts_with("identity"));
+            for (file, document) in identities {
+                let size = document.to_json().len();
+                assert!(size <= limits::USER_INLINE_BYTES, "{lanes}, {letters}: {file}: {size}");
+                fitted += 1;
+            }
+        }
+    }
+    assert!((20..250).contains(&fitted), "{fitted}");
+}
+
+/// Keys as KMS names them.
+fn made(desired: &Desired) -> Keys {
+    let lanes = desired.lanes.values().filter(|lane| lane.has_key());
+    let arn = |lane: &DesiredLane| {
+        let at = format!("arn:aws:kms:{}:{}:key", lane.region, lane.key_owner);
+        KeyArn::new(format!("{at}/0a0a0a0a-0000-4000-8000-000000000001"))
+    };
+    lanes.map(|lane| (lane.name.clone(), arn(lane))).collect()
 }

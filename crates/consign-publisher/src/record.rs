@@ -40,7 +40,7 @@ fn lasting(version_id: Option<&str>) -> Option<&str> {
 }
 
 /// A place in an inbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// Which inbox.
     pub inbox: InboxName,

@@ -82,6 +82,12 @@ impl Routing {
         routes.any(|route| route.key.to_string().contains("{date}"))
     }
 
+    /// Whether each version has a place of its own by this route.
+    pub fn names_version(&self, route: &RouteName) -> bool {
+        let mut routes = self.exchange.routes_from(&self.repository.name);
+        routes.any(|it| it.name == *route && it.key.to_string().contains("{version}"))
+    }
+
     /// An object of the repository.
     pub fn source(&self, key: &str, version_id: Option<&str>) -> Source {
         Source {

@@ -119,7 +119,8 @@ async fn receives(world: &World, office: &Office, id: &ConsignmentId, what: &str
 
 /// Keys of everything that lies in a consignment's folder, old versions too.
 async fn versions(world: &World, cloud: &Cloud, id: &ConsignmentId) -> Vec<(String, bool)> {
-    let page = cloud.s3().list_versions(&bucket(world), &format!("{id}/"), None).await.unwrap();
+    let page =
+        cloud.s3().list_versions(&bucket(world), &format!("{id}/"), None, None).await.unwrap();
     let mut found: Vec<_> =
         page.entries.into_iter().map(|entry| (entry.key, entry.latest)).collect();
     found.sort();

@@ -189,7 +189,7 @@ impl Post {
         let mut versions = Vec::new();
         let mut from = None;
         loop {
-            let page = administrator.s3().list_versions(INBOX, "", from.as_ref());
+            let page = administrator.s3().list_versions(INBOX, "", from.as_ref(), None);
             let page = self.block_on(page).unwrap();
             versions.extend(page.entries.into_iter().map(|entry| entry.key));
             match page.next {

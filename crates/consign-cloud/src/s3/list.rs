@@ -129,12 +129,13 @@ impl S3 {
     }
 
     /// One page of versions and delete markers under a prefix; `from` is the `next` of the page
-    /// before.
+    /// before, `owner` the account that must own the bucket, if that matters.
     pub async fn list_versions(
         &self,
         bucket: &str,
         prefix: &str,
         from: Option<&(String, Option<String>)>,
+        owner: Option<&str>,
     ) -> Result<VersionsPage, Error> {
         let call = Call::object("s3:ListBucketVersions", bucket, prefix);
         let page = self
@@ -144,6 +145,7 @@ impl S3 {
             .prefix(prefix)
             .set_key_marker(from.map(|(key, _)| key.clone()))
             .set_version_id_marker(from.and_then(|(_, version)| version.clone()))
+            .set_expected_bucket_owner(owner.map(str::to_owned))
             .send()
             .await
             .map_err(|error| call.failed(error))?;

@@ -301,7 +301,7 @@ impl<'a> Lane<'a> {
         gets.context = context.clone();
         gets.context.extend(self.released());
         let mut lists = self.readers_claim("the readers list");
-        lists.actions = Set::of(["s3:ListBucket"]);
+        lists.actions = Set::of(self.lane.reader_lists().iter().copied());
         lists.resource = Set::of([self.lane.bucket_arn().as_str()]);
         lists.context = context.clone();
         let under = format!("{}*", self.lane.prefix);
@@ -500,7 +500,7 @@ impl<'a> Lane<'a> {
         }
         if self.is_reader(party) {
             calls.extend(self.lane.reader_calls());
-            calls.push("s3:ListBucket");
+            calls.extend(self.lane.reader_lists());
         }
         calls.extend(self.inbox_calls_of(party));
         calls

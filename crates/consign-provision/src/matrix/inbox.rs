@@ -15,7 +15,7 @@ pub(super) fn rule(operation: Operation, lane: &DesiredLane) -> Option<Option<Ru
     let only_if = |there: bool, rule: Rule| Some(there.then_some(rule));
     match operation {
         O::SendToQueue => only_if(repository, Rule::Nobody),
-        O::ReceiveFromQueue => only_if(repository, Rule::Readers),
+        O::ReceiveFromQueue | O::ListVersions => only_if(repository, Rule::Readers),
         O::Deliver => only_if(inbox, Rule::Writer),
         // Parts need kms:Decrypt.
         O::DeliverInParts if !lane.multipart => only_if(inbox, Rule::Nobody),
@@ -52,6 +52,7 @@ pub(super) fn calls(operation: Operation, on: &Calls<'_>) -> Vec<Call> {
     match operation {
         Operation::SendToQueue => on_queue("sqs:SendMessage"),
         Operation::ReceiveFromQueue => on_queue("sqs:ReceiveMessage"),
+        Operation::ListVersions => vec![on.s3("s3:ListBucketVersions", "")],
         Operation::Deliver => {
             let arn = on.key.map(KeyArn::as_str).unwrap_or_default();
             let mut calls = on.put(&object, |s3| {

@@ -177,7 +177,7 @@ fn deletes_by_parties(lane: &DesiredLane) -> Statement {
 }
 
 fn allows(lane: &DesiredLane) -> Vec<Statement> {
-    let lists = Statement::allow("ReaderLists", &["s3:ListBucket"])
+    let lists = Statement::allow("ReaderLists", lane.reader_lists())
         .principals(&lane.reader_arns())
         .on(&[lane.bucket_arn()]);
     let prefix_pattern = format!("{}*", lane.prefix);

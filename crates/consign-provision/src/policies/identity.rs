@@ -27,20 +27,21 @@ pub fn policy(arn: &str, writes: &[LaneKey<'_>], reads: &[LaneKey<'_>]) -> Optio
         statements.extend(keys(&format!("{stage}WriteKeySinglePuts"), &single, writer_calls));
     }
     for (stage, lanes) in by_stage(reads) {
-        let mut buckets: Vec<String> = lanes.iter().map(|(lane, _)| lane.bucket_arn()).collect();
         let mut gets = objects(&format!("{stage}Read"), &lanes, DesiredLane::reader_calls);
-        // Whoever reads a repository fills inboxes. What it may know of those goes into the same
-        // statements, for the sake of the limit; under which prefixes it lists, and that it gets one
-        // version alone, the buckets' policies say.
+        let mut lists = vec![listing(&format!("{stage}List"), &lanes)];
+        // Whoever reads a repository fills inboxes, and may know a little of those: what it gets there
+        // goes into the same statement, for the sake of the limit; under which prefixes it lists, and
+        // that it gets one version alone, the buckets' policies say.
         if lanes.iter().any(|(lane, _)| lane.stage.repository().is_some()) {
-            let inboxes = || writes.iter().filter(|(lane, _)| lane.stage.inbox().is_some());
-            buckets.extend(inboxes().map(|(lane, _)| lane.bucket_arn()));
-            let folders: Vec<String> = inboxes().map(|(lane, _)| lane.acknowledgements()).collect();
+            let inboxes: Vec<LaneKey<'_>> =
+                writes.iter().filter(|(lane, _)| lane.stage.inbox().is_some()).copied().collect();
+            let folders: Vec<String> =
+                inboxes.iter().map(|(lane, _)| lane.acknowledgements()).collect();
             gets = gets.into_iter().map(|statement| statement.and_on(&folders)).collect();
+            lists.extend((!inboxes.is_empty()).then(|| listing("ListRecords", &inboxes)));
         }
         statements.extend(gets);
-        let lists = Statement::allow(&format!("{stage}List"), &["s3:ListBucket"]);
-        statements.push(lists.on(&buckets));
+        statements.extend(lists);
         statements.extend(keys(&format!("{stage}ReadKey"), &lanes, |_| &["kms:Decrypt"]));
     }
     statements.extend(sealing_keys("MakeSealingKeys", writes, MAKES));
@@ -59,6 +60,13 @@ fn by_stage<'a>(lanes: &[LaneKey<'a>]) -> Vec<(&'static str, Vec<LaneKey<'a>>)> 
     let stages = [("", "lane"), ("Repository", "repository"), ("Inbox", "inbox")];
     let stages = stages.map(|(sid, word)| (sid, of(word)));
     stages.into_iter().filter(|(_, lanes)| !lanes.is_empty()).collect()
+}
+
+/// On the buckets of lanes of one stage.
+fn listing(sid: &str, lanes: &[LaneKey<'_>]) -> Statement {
+    let calls = lanes.first().map(|(lane, _)| lane.reader_lists()).unwrap_or_default();
+    let buckets: Vec<String> = lanes.iter().map(|(lane, _)| lane.bucket_arn()).collect();
+    Statement::allow(sid, calls).on(&buckets)
 }
 
 /// A statement for lanes that allow the same calls, and another for those that also take tags.
@@ -136,17 +144,21 @@ fn keys(
     let with_key = || lanes.iter().filter_map(|(lane, key)| key.map(|key| (lane, key)));
     let (first, _) = with_key().next()?;
     let arns: Vec<&str> = with_key().map(|(_, key)| key.as_str()).collect();
-    let contexts: Vec<String> =
-        with_key().flat_map(|(lane, _)| [lane.bucket_arn(), lane.every_object()]).collect();
-    let uses = Statement::allow(sid, calls(first)).on(&arns).when(
-        "StringLike",
-        "kms:EncryptionContext:aws:s3:arn",
-        &contexts,
-    );
-    // A publisher has much to say within 2,048 characters. That its keys are used through S3 alone is
-    // said by their own policies, and proved of them whatever identity policies say.
+    let uses = Statement::allow(sid, calls(first)).on(&arns);
+    let in_context = |contexts: Vec<String>| {
+        uses.when("StringLike", "kms:EncryptionContext:aws:s3:arn", &contexts)
+    };
+    // A publisher has much to say within 2,048 characters. That its keys are used through S3 alone, and
+    // for no bucket whose name goes on after this one's, is said by their own policies, and proved of
+    // them whatever identity policies say.
     Some(match first.stage {
-        Stage::Direct => uses.when("StringEquals", "kms:ViaService", &[first.s3_service()]),
-        Stage::Repository(_) | Stage::Inbox(_) => uses,
+        Stage::Direct => {
+            let exactly = with_key().flat_map(|(lane, _)| [lane.bucket_arn(), lane.every_object()]);
+            let via = [first.s3_service()];
+            in_context(exactly.collect()).when("StringEquals", "kms:ViaService", &via)
+        }
+        Stage::Repository(_) | Stage::Inbox(_) => {
+            in_context(with_key().map(|(lane, _)| format!("{}*", lane.bucket_arn())).collect())
+        }
     })
 }

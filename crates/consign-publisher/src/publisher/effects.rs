@@ -33,7 +33,13 @@ impl Publisher {
     /// Does what is asked, and says what came of it.
     pub(super) async fn carry_out(&self, origin: &Origin, effect: Effect) -> Answer {
         match effect {
-            Effect::Look(source) => Answer::Seen(self.look(source).await),
+            Effect::Look(source) => {
+                let mut seen = self.look(source).await;
+                if let (Ok(seen), Origin::Listing { superseded }) = (&mut seen, origin) {
+                    seen.tasks.retain(|task| !superseded.contains(&task.target));
+                }
+                Answer::Seen(seen)
+            }
             Effect::HeadSource(source) => {
                 let tagged = self.setup.routing.carries_tags();
                 let found = self.find(&source, tagged).await;
@@ -372,7 +378,7 @@ impl Publisher {
     async fn put_aside(&self, origin: &Origin, reasons: Vec<Reason>) -> Result<(), Failure> {
         let (dead, body) = match origin {
             Origin::Queue { dead, body, .. } | Origin::Elsewhere { dead, body } => (dead, body),
-            Origin::Dead { .. } | Origin::Listing => {
+            Origin::Dead { .. } | Origin::Listing { .. } => {
                 self.notice(&Notice::PutAside(&reasons));
                 return Ok(());
             }
@@ -389,7 +395,7 @@ impl Publisher {
         match origin {
             Origin::Queue { done, receipt, .. } => done.delete(receipt.clone()).await,
             // Whoever gave it deletes it, knowing what came of it.
-            Origin::Elsewhere { .. } | Origin::Dead { .. } | Origin::Listing => Ok(()),
+            Origin::Elsewhere { .. } | Origin::Dead { .. } | Origin::Listing { .. } => Ok(()),
         }
     }
 
@@ -399,7 +405,7 @@ impl Publisher {
                 let kept = self.setup.cloud.sqs().extend(queue, receipt, seconds).await;
                 self.told("keep a message", kept)
             }
-            Origin::Elsewhere { .. } | Origin::Listing => Ok(()),
+            Origin::Elsewhere { .. } | Origin::Listing { .. } => Ok(()),
         }
     }
 

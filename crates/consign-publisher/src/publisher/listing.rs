@@ -4,23 +4,24 @@
 //! and held as the first half of their digests, in order; then the repository is listed, and each object whose
 //! record is not among them is handled like one that has just arrived. Where there are more records
 //! than may be held, the digests are gone through in ranges, and the repository is listed once for
-//! each: memory is bounded whatever lies there.
+//! each: memory is bounded whatever lies there. What a repository tells of is [`Listing`]'s to say.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use consign_cloud::Error;
-use consign_cloud::ErrorKind;
-use consign_cloud::s3::{GetObject, ListRequest};
-use consign_model::{DELIVERIES, Date, DeliveryId, Inbox, InboxName};
+use consign_cloud::s3::ListRequest;
+use consign_model::{DELIVERIES, DeliveryId, Inbox, InboxName};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
+use super::repository::{Listed, Listing};
 use super::{Outcome, Publisher, Stop, draining};
 use crate::failure::Failure;
 use crate::notice::{Alarm, COMPARE, Notice};
-use crate::record::{Reason, Source, SourceId};
+use crate::record::{Reason, Source, SourceId, Target, Task};
+use crate::routing::Routing;
 
 /// Records held at once: 16 bytes each.
 const RECORDS_MAX: usize = 2_000_000;
@@ -38,6 +39,8 @@ pub struct Comparison {
     pub recorded: u64,
     /// Deliveries made, or found made and now recorded.
     pub delivered: u64,
+    /// Older versions that have no record and whose place is a newer one's, so that they are not delivered.
+    pub superseded: u64,
     /// Objects that no route takes.
     pub unrouted: u64,
     /// Objects that cannot be delivered; told once in the life of a publisher.
@@ -46,21 +49,6 @@ pub struct Comparison {
     pub failed: u64,
     /// Why, for the first thousand of those refused.
     pub reasons: Vec<Reason>,
-}
-
-/// An object as a listing tells of it.
-struct Listed {
-    source: Source,
-    etag: Option<String>,
-    day: Date,
-}
-
-impl Listed {
-    /// Without one if it is gone since it was listed.
-    fn of_version(mut self, version: Option<Option<String>>) -> Listed {
-        self.source.version_id = version.flatten();
-        self
-    }
 }
 
 /// A range of digests, and those in it that have a record.
@@ -113,6 +101,7 @@ impl Publisher {
                     recorded: &recorded,
                     comparison: &mut comparison,
                     refused: &mut *refused,
+                    newer: Newer::default(),
                     handled: JoinSet::new(),
                     stop,
                 };
@@ -191,90 +180,6 @@ impl Publisher {
     }
 }
 
-/// Every version of every object; where only listing objects is allowed, or there are no versions, the
-/// newest.
-struct Listing<'a> {
-    publisher: &'a Publisher,
-    next: Next,
-    page: std::vec::IntoIter<Listed>,
-}
-
-/// Where the next page begins.
-enum Next {
-    Versions(Option<(String, Option<String>)>),
-    Objects(Option<String>),
-    Over,
-}
-
-impl<'a> Listing<'a> {
-    fn of(publisher: &'a Publisher) -> Listing<'a> {
-        let page = Vec::new().into_iter();
-        Listing { publisher, next: Next::Versions(None), page }
-    }
-
-    async fn next(&mut self) -> Result<Option<Listed>, Error> {
-        loop {
-            if let Some(listed) = self.page.next() {
-                return Ok(Some(listed));
-            }
-            let page = match std::mem::replace(&mut self.next, Next::Over) {
-                Next::Over => return Ok(None),
-                Next::Versions(from) => self.versions(from).await?,
-                Next::Objects(token) => self.objects(token).await?,
-            };
-            self.page = page.into_iter();
-        }
-    }
-
-    async fn versions(
-        &mut self,
-        from: Option<(String, Option<String>)>,
-    ) -> Result<Vec<Listed>, Error> {
-        let routing = &self.publisher.setup.routing;
-        let bucket = routing.repository().bucket.as_ref();
-        let listed = self.publisher.setup.cloud.s3().list_versions(bucket, "", from.as_ref()).await;
-        let page = match listed {
-            Ok(page) => page,
-            Err(error) if error.kind() == ErrorKind::AccessDenied && from.is_none() => {
-                self.next = Next::Objects(None);
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error),
-        };
-        let is_null = |id: &Option<String>| id.as_deref().is_none_or(|id| id == "null");
-        if from.is_none() && page.entries.first().is_some_and(|entry| is_null(&entry.version_id)) {
-            self.next = Next::Objects(None);
-            return Ok(Vec::new());
-        }
-        self.next = page.next.map_or(Next::Over, |next| Next::Versions(Some(next)));
-        let objects = page.entries.into_iter().filter(|entry| !entry.delete_marker);
-        let listed = objects.map(|entry| Listed {
-            source: routing.source(&entry.key, entry.version_id.as_deref()),
-            etag: entry.etag.as_deref().map(unquoted),
-            day: day(entry.modified_ms),
-        });
-        Ok(listed.collect())
-    }
-
-    async fn objects(&mut self, token: Option<String>) -> Result<Vec<Listed>, Error> {
-        let routing = &self.publisher.setup.routing;
-        let list = ListRequest {
-            bucket: routing.repository().bucket.to_string(),
-            token,
-            expected_bucket_owner: Some(routing.account(&routing.repository().owner)),
-            ..ListRequest::default()
-        };
-        let page = self.publisher.setup.cloud.s3().list_objects(&list).await?;
-        self.next = page.next.map_or(Next::Over, |next| Next::Objects(Some(next)));
-        let listed = page.entries.into_iter().map(|entry| Listed {
-            source: routing.source(&entry.key, None),
-            etag: entry.etag.as_deref().map(unquoted),
-            day: day(entry.modified_ms),
-        });
-        self.publisher.with_versions(listed.collect()).await
-    }
-}
-
 /// The repository once, for one inbox and one range of digests.
 struct Pass<'a> {
     publisher: &'a Publisher,
@@ -284,6 +189,7 @@ struct Pass<'a> {
     recorded: &'a Recorded,
     comparison: &'a mut Comparison,
     refused: &'a mut Refused,
+    newer: Newer,
     handled: JoinSet<(u128, Outcome)>,
     stop: &'a watch::Receiver<Stop>,
 }
@@ -298,9 +204,7 @@ impl Pass<'_> {
             match listing.next().await {
                 Ok(None) => break Ok(()),
                 Ok(Some(listed)) => {
-                    if let Err(error) = self.take(listed).await {
-                        break Err(error);
-                    }
+                    self.take(listed).await;
                 }
                 Err(error) => break Err(error),
             }
@@ -311,15 +215,10 @@ impl Pass<'_> {
         ended
     }
 
-    async fn take(&mut self, listed: Listed) -> Result<(), Error> {
-        let publisher = self.publisher;
-        let routing = &publisher.setup.routing;
+    async fn take(&mut self, listed: Listed) {
+        let routing = &self.publisher.setup.routing;
         self.comparison.objects += u64::from(self.counts);
-        let tags = match routing.wants_tags() {
-            true => publisher.tags_of(&listed.source).await?,
-            false => BTreeMap::new(),
-        };
-        let (tasks, unroutable) = routing.tasks(&listed.source, listed.day, &tags);
+        let (tasks, unroutable) = routing.tasks(&listed.source, listed.day, &listed.tags);
         if self.counts && tasks.is_empty() && unroutable.is_empty() {
             self.comparison.unrouted += 1;
         }
@@ -333,26 +232,31 @@ impl Pass<'_> {
         let refusal = half_of_source(&of);
         let mut wanted =
             self.counts && !unroutable.is_empty() && !self.refused.0.contains(&refusal);
+        let superseded = self.newer.than(&listed.source.key, &tasks, routing);
         for task in tasks.iter().filter(|task| task.target.inbox == *self.inbox) {
             match self.recorded.has(half(&of.delivery(&task.target))) {
                 None => {}
                 Some(true) => self.comparison.recorded += 1,
+                Some(false) if superseded.contains(&task.target) => {
+                    self.comparison.superseded += 1;
+                }
                 Some(false) => wanted |= !self.refused.0.contains(&refusal),
             }
         }
         if wanted {
-            self.begin(refusal, listed.source).await;
+            self.begin(refusal, listed.source, superseded).await;
         }
-        Ok(())
     }
 
-    async fn begin(&mut self, refusal: u128, source: Source) {
+    async fn begin(&mut self, refusal: u128, source: Source, superseded: Vec<Target>) {
         while self.handled.len() >= self.publisher.setup.in_flight_max.max(1) {
             let done = self.handled.join_next().await;
             self.note(done.and_then(Result::ok));
         }
         let (publisher, stop) = (self.publisher.clone(), self.stop.clone());
-        self.handled.spawn(async move { (refusal, publisher.handle_listed(source, stop).await) });
+        self.handled.spawn(async move {
+            (refusal, publisher.handle_listed(source, superseded, stop).await)
+        });
     }
 
     fn note(&mut self, done: Option<(u128, Outcome)>) {
@@ -375,45 +279,27 @@ impl Pass<'_> {
     }
 }
 
-impl Publisher {
-    async fn tags_of(&self, source: &Source) -> Result<BTreeMap<String, String>, Error> {
-        match self.setup.cloud.s3().get_object_tags(&named(source)).await {
-            Ok((tags, _)) => Ok(tags),
-            // Gone since it was listed.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
-            Err(error) => Err(error),
-        }
-    }
+/// The places in inboxes that the newer versions of a key have, of which no older one is delivered to them:
+/// whichever of the two were copied first would stay. Places that name the version are nobody else's,
+/// so what is held grows with the days of a key's versions at most.
+#[derive(Default)]
+struct Newer {
+    key: String,
+    places: HashSet<Target>,
+}
 
-    /// A page of objects, in any order, with the version of each: where it goes depends on that in a
-    /// route with `{version}` alone, but the name of its record always does. As many are looked at at once
-    /// as are handled at once: one after the other, a million would take hours.
-    async fn with_versions(&self, page: Vec<Listed>) -> Result<Vec<Listed>, Error> {
-        let mut with = Vec::with_capacity(page.len());
-        let mut asked = JoinSet::new();
-        for listed in page {
-            if asked.len() >= self.setup.in_flight_max.max(1) {
-                with.extend(looked_at(asked.join_next().await)?);
-            }
-            let publisher = self.clone();
-            asked.spawn(async move {
-                let version = publisher.version_of(&listed.source).await;
-                version.map(|version| listed.of_version(version))
-            });
+impl Newer {
+    /// Which places of this version a newer one of its key has. Versions come newest first.
+    fn than(&mut self, key: &str, tasks: &[Task], routing: &Routing) -> Vec<Target> {
+        if self.key != key {
+            key.clone_into(&mut self.key);
+            self.places.clear();
         }
-        while !asked.is_empty() {
-            with.extend(looked_at(asked.join_next().await)?);
-        }
-        Ok(with)
-    }
-
-    /// None when it is gone since it was listed.
-    async fn version_of(&self, source: &Source) -> Result<Option<Option<String>>, Error> {
-        match self.setup.cloud.s3().head_object(&named(source)).await {
-            Ok(head) => Ok(Some(head.version_id)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let is_taken = |task: &&Task| self.places.contains(&task.target);
+        let superseded = tasks.iter().filter(is_taken).map(|task| task.target.clone()).collect();
+        let shared = tasks.iter().filter(|task| !routing.names_version(&task.route));
+        self.places.extend(shared.map(|task| task.target.clone()));
+        superseded
     }
 }
 
@@ -431,38 +317,9 @@ fn half(id: &DeliveryId) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// The end of a task that looked at an object; a task ends otherwise by a panic alone, which goes on.
-fn looked_at(
-    ended: Option<Result<Result<Listed, Error>, JoinError>>,
-) -> Result<Option<Listed>, Error> {
-    match ended {
-        None => Ok(None),
-        Some(Ok(looked_at)) => looked_at.map(Some),
-        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
 fn half_of_source(of: &SourceId) -> u128 {
     let text = of.digest().to_string();
     u128::from_str_radix(text.get(..32).unwrap_or_default(), 16).unwrap_or_default()
-}
-
-fn named(source: &Source) -> GetObject {
-    GetObject {
-        bucket: source.bucket.clone(),
-        key: source.key.clone(),
-        version_id: source.version_id.clone(),
-        expected_bucket_owner: Some(source.owner.clone()),
-        ..GetObject::default()
-    }
-}
-
-fn unquoted(etag: &str) -> String {
-    etag.trim_matches('"').to_owned()
-}
-
-fn day(modified_ms: Option<i64>) -> Date {
-    Date::from_unix_ms(modified_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default())
 }
 
 #[cfg(test)]

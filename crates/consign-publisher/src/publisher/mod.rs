@@ -10,6 +10,7 @@ mod deletions;
 mod effects;
 mod listing;
 mod queue;
+mod repository;
 mod silence;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub use silence::Expectations;
 use self::deletions::Deletions;
 use crate::machine::{Answer, Effect, Handling, Limits, Received};
 use crate::notice::{Alarm, Notice, Observer};
-use crate::record::{Reason, Source};
+use crate::record::{Reason, Source, Target};
 use crate::routing::{Routing, Told};
 
 /// For giving a message back when the publisher ends.
@@ -96,8 +97,8 @@ pub(crate) enum Origin {
     Elsewhere { dead: QueueUrl, body: String },
     /// The queue for dead letters: what fails again stays there.
     Dead { queue: QueueUrl, receipt: String },
-    /// A listing of the repository: reasons are reported.
-    Listing,
+    /// A listing of the repository: reasons are reported. Newer versions have these places.
+    Listing { superseded: Vec<Target> },
 }
 
 /// What came of a handling.
@@ -230,10 +231,16 @@ impl Publisher {
         }
     }
 
-    /// What a listing found, handled.
-    async fn handle_listed(&self, source: Source, stop: watch::Receiver<Stop>) -> Outcome {
+    /// What a listing found, handled; delivered to all of its places but these.
+    async fn handle_listed(
+        &self,
+        source: Source,
+        superseded: Vec<Target>,
+        stop: watch::Receiver<Stop>,
+    ) -> Outcome {
         let told = Told { objects: vec![source], ..Told::default() };
-        self.handle(Origin::Listing, self.received_elsewhere(), told, stop).await
+        let origin = Origin::Listing { superseded };
+        self.handle(origin, self.received_elsewhere(), told, stop).await
     }
 }
 

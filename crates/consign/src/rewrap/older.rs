@@ -66,7 +66,8 @@ async fn older(office: &Office, lane: &Lane, newest: &Manifest) -> Result<Vec<Ve
     let (mut old, mut next) = (Vec::new(), None);
     loop {
         let (s3, bucket) = (office.cloud.s3(), lane.bucket.as_ref());
-        let page = retrying(office, || s3.list_versions(bucket, &folder, next.as_ref())).await?;
+        let page =
+            retrying(office, || s3.list_versions(bucket, &folder, next.as_ref(), None)).await?;
         old.extend(page.entries.into_iter().filter(|entry| {
             let place = entry.key.strip_prefix(&folder).unwrap_or_default();
             let (of, name) = revision_of(place);

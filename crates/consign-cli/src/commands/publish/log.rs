@@ -116,7 +116,8 @@ impl Observer for Log {
                 "compared",
                 json!({
                     "objects": it.objects, "recorded": it.recorded, "delivered": it.delivered,
-                    "unrouted": it.unrouted, "refused": it.refused, "failed": it.failed,
+                    "superseded": it.superseded, "unrouted": it.unrouted, "refused": it.refused,
+                    "failed": it.failed,
                 }),
             ),
             _ => {}

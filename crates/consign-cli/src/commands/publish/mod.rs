@@ -198,8 +198,8 @@ async fn backfill(
 
 fn told(name: &str, it: &Comparison) -> String {
     let mut text = format!(
-        "{name}: {} objects, {} recorded before, {} delivered now, {} on no route, {} refused, {} failed",
-        it.objects, it.recorded, it.delivered, it.unrouted, it.refused, it.failed
+        "{name}: {} objects, {} recorded before, {} delivered now, {} superseded, {} on no route, {} refused, {} failed",
+        it.objects, it.recorded, it.delivered, it.superseded, it.unrouted, it.refused, it.failed
     );
     for reason in &it.reasons {
         text.push_str(&format!("\n  {}: {}", reasons::object(reason), reasons::why(&reason.cause)));
