@@ -43,8 +43,7 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn command(arguments: &[String]) -> Outcome {
     match arguments {
         [] => {
-            judges::install().during("install the judges, or pass --no-judges")?;
-            install_deny()?;
+            install()?;
         }
         [flag] if flag == "--no-judges" => {}
         _ => return Err(Failure::new("test takes only --no-judges")),
@@ -64,6 +63,15 @@ pub(crate) fn command_ci(arguments: &[String]) -> Outcome {
         run::cargo().args(["run", "--release", "--package", "consign-cli", "--", "demo"]),
     )?;
     fuzz::run_all(FUZZ_SECONDS)
+}
+
+/// The one waits for the network, and the other computes.
+fn install() -> Outcome {
+    let judges = std::thread::spawn(judges::install);
+    let deny = install_deny();
+    let judges = judges.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    judges.during("install the judges, or pass --no-judges")?;
+    deny
 }
 
 fn checks() -> Outcome {

@@ -4,9 +4,11 @@
 //! up to [`LINGER`]; killed meanwhile, it comes again and its objects have records.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use consign_cloud::sqs::QueueUrl;
+use consign_cloud::{Error, ErrorKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -26,6 +28,13 @@ pub(crate) struct Deletions {
     wanted: mpsc::Sender<Wanted>,
 }
 
+/// What is deleted from.
+#[derive(Debug)]
+struct Shelf {
+    queue: QueueUrl,
+    takes_batches: AtomicBool,
+}
+
 #[derive(Debug)]
 struct Wanted {
     receipt: String,
@@ -36,7 +45,7 @@ impl Deletions {
     /// Begins to delete from this queue.
     pub(super) fn begin(publisher: &Publisher, queue: QueueUrl) -> Deletions {
         let (wanted, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(publisher.clone().delete_in_batches(Arc::new(queue), waiting));
+        tokio::spawn(publisher.clone().delete_in_batches(queue, waiting));
         Deletions { wanted }
     }
 
@@ -50,7 +59,8 @@ impl Deletions {
 }
 
 impl Publisher {
-    async fn delete_in_batches(self, queue: Arc<QueueUrl>, mut waiting: mpsc::Receiver<Wanted>) {
+    async fn delete_in_batches(self, queue: QueueUrl, mut waiting: mpsc::Receiver<Wanted>) {
+        let shelf = Arc::new(Shelf { queue, takes_batches: AtomicBool::new(true) });
         let mut asked = JoinSet::new();
         while let Some(first) = waiting.recv().await {
             let mut batch = vec![first];
@@ -64,25 +74,45 @@ impl Publisher {
             let _full_or_not = tokio::time::timeout(LINGER, gathering).await;
             batch.retain(|wanted| !wanted.answer.is_closed());
             while asked.try_join_next().is_some() {}
-            asked.spawn(self.clone().delete_batch(queue.clone(), batch));
+            asked.spawn(self.clone().delete_batch(shelf.clone(), batch));
         }
         while asked.join_next().await.is_some() {}
     }
 
-    async fn delete_batch(self, queue: Arc<QueueUrl>, batch: Vec<Wanted>) {
+    async fn delete_batch(self, shelf: Arc<Shelf>, batch: Vec<Wanted>) {
+        if !shelf.takes_batches.load(Ordering::Relaxed) {
+            return self.delete_singly(&shelf, batch).await;
+        }
         let receipts: Vec<&str> = batch.iter().map(|wanted| wanted.receipt.as_str()).collect();
-        let deleted = self.setup.cloud.sqs().delete_batch(&queue, &receipts).await;
-        match self.told("delete messages", deleted) {
+        match self.setup.cloud.sqs().delete_batch(&shelf.queue, &receipts).await {
             Ok(each) => {
                 for (wanted, deleted) in batch.into_iter().zip(each) {
                     let _nobody_waits = wanted.answer.send(self.told("delete a message", deleted));
                 }
             }
-            Err(failure) => {
+            Err(error) if is_of_batches(&error) => {
+                shelf.takes_batches.store(false, Ordering::Relaxed);
+                self.delete_singly(&shelf, batch).await;
+            }
+            Err(error) => {
+                let failed: Result<(), Failure> = self.told("delete messages", Err(error));
                 for wanted in batch {
-                    let _nobody_waits = wanted.answer.send(Err(failure));
+                    let _nobody_waits = wanted.answer.send(failed);
                 }
             }
         }
     }
+
+    async fn delete_singly(&self, shelf: &Shelf, batch: Vec<Wanted>) {
+        for wanted in batch {
+            let deleted = self.setup.cloud.sqs().delete(&shelf.queue, &wanted.receipt).await;
+            let _nobody_waits = wanted.answer.send(self.told("delete a message", deleted));
+        }
+    }
+}
+
+/// With AWS, who may delete a message may delete ten (`DeleteMessageBatch` asks for `sqs:DeleteMessage`).
+/// Another service may know no batches, or ask for another permission (MiniStack does).
+fn is_of_batches(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::AccessDenied | ErrorKind::InvalidRequest | ErrorKind::Other)
 }
