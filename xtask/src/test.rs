@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::JoinHandle;
 
 use crate::run::{self, Failure, Outcome, While};
 use crate::{fuzz, judges, tidy};
@@ -11,9 +12,9 @@ Everything that must hold before a change lands.
 
 Usage: cargo xtask test [--no-judges]
 
-Installs the judges, then runs tidy, the formatter's check, clippy with warnings denied,
-cargo-deny (built once into target/tools), the fuzz targets of foreign formats for some seconds, and all tests, doc tests
-included, in the profile `ci` (Cargo.toml). Everything shares one target folder.
+Installs the judges, then runs tidy, the formatter's check, clippy with warnings denied and
+cargo-deny (built once into target/tools), beside them the fuzz targets of foreign formats for some seconds each, and
+then all tests, doc tests included, in the profile `ci` (Cargo.toml). Everything shares one target folder.
 
 Options:
   --no-judges  Install nothing; what misses a tool says SKIPPED and names it
@@ -41,16 +42,22 @@ const FUZZ_SECONDS_SHORT: u32 = 5;
 const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) fn command(arguments: &[String]) -> Outcome {
-    match arguments {
-        [] => {
-            install()?;
-        }
-        [flag] if flag == "--no-judges" => {}
+    let installs = match arguments {
+        [] => true,
+        [flag] if flag == "--no-judges" => false,
         _ => return Err(Failure::new("test takes only --no-judges")),
-    }
-    checks()?;
-    fuzz::run_formats(FUZZ_SECONDS_SHORT)?;
+    };
+    // In a target folder of its own, beside what waits for the network and what one core compiles.
+    let fuzzing = std::thread::spawn(|| fuzz::run_formats(FUZZ_SECONDS_SHORT));
+    let held = if installs { install().and_then(|()| checks()) } else { checks() };
+    let fuzzed = joined(fuzzing);
+    held?;
+    fuzzed?;
     tests()
+}
+
+fn joined(thread: JoinHandle<Outcome>) -> Outcome {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 pub(crate) fn command_ci(arguments: &[String]) -> Outcome {
@@ -69,8 +76,7 @@ pub(crate) fn command_ci(arguments: &[String]) -> Outcome {
 fn install() -> Outcome {
     let judges = std::thread::spawn(judges::install);
     let deny = install_deny();
-    let judges = judges.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    judges.during("install the judges, or pass --no-judges")?;
+    joined(judges).during("install the judges, or pass --no-judges")?;
     deny
 }
 
@@ -86,6 +92,11 @@ fn checks() -> Outcome {
     licences_and_bans()
 }
 
+/// More than there are cores: most tests wait for servers and for other programs.
+fn test_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) * 3 / 2
+}
+
 /// The last step, so that the run ends with cargo's own closing lines. Output of tests that pass is
 /// shown, because a test that skips says so there.
 fn tests() -> Outcome {
@@ -93,7 +104,8 @@ fn tests() -> Outcome {
         "tests",
         run::cargo()
             .args(["test", "--profile", "ci", "--workspace", "--no-fail-fast"])
-            .args(["--", "--show-output"]),
+            .args(["--", "--show-output"])
+            .env("RUST_TEST_THREADS", test_threads().to_string()),
     )
 }
 

@@ -87,18 +87,21 @@ fn a_solver_agrees_about_a_generated_exchange() {
     assert!(answers.unsat * 100 >= 80 * claims.len(), "{answers:?}");
 }
 
-/// Of each mutant the first claim that it breaks; of one that breaks none, the first of all.
+/// Of every third mutant, or with `CONSIGN_MUTANTS=all` of each, the first claim that it breaks; of one
+/// that breaks none, the first of all. (The checker judges every claim of every mutant: `mutants.rs`.)
 #[test]
 fn a_solver_agrees_about_the_mutants() {
     let Some(z3) = z3() else { return };
+    let all = std::env::var_os("CONSIGN_MUTANTS").is_some_and(|which| which == "all");
+    let step = if all { 1 } else { 3 };
     let mut answers = Answers::default();
-    for (name, mutant) in mutants() {
+    for (name, mutant) in mutants().into_iter().step_by(step) {
         let (_, desired) = base(&mutant.base);
         let claims = decided(&desired, &documents(&desired, Some(&mutant)));
         let broken = claims.iter().find(|claim| !claim.holds());
         answers.compare(&z3, &name, broken.or(claims.first()).unwrap());
     }
-    eprintln!("of the mutants: {answers:?}");
+    eprintln!("of every {step}th mutant: {answers:?}; CONSIGN_MUTANTS=all asks of each");
     // It was 63 of 130. That no text is as asked z3 shows fast; a text that is it finds slowly.
     let answered = answers.unsat + answers.sat;
     assert!(answered * 100 >= 40 * (answered + answers.none), "{answers:?}");

@@ -18,8 +18,8 @@ pub(super) const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an
 pub(super) const PLAIN: [&str; 2] = ["plain-from", "plain-to"];
 pub(super) const ADMINISTRATOR: &str = "admin-111111111111";
 const BYTES: usize = 10 << 10;
-/// As to a region of the same continent.
-pub(super) const ONE_WAY_MS: u32 = 12;
+/// As to another continent.
+pub(super) const ONE_WAY_MS: u32 = 40;
 /// Something hangs, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(900);
 
