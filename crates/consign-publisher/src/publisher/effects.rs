@@ -203,7 +203,11 @@ impl Publisher {
         match s3.list_objects(&list).await {
             // Who may not list learns nothing by it.
             Err(error) if !wordless(&error) => self.told(LOOK, Err(error)),
-            _ => self.told(LOOK, s3.head_object(&object).await),
+            _ => match s3.head_with_checksum(&object).await {
+                Err(error) if wordless(&error) => self.told(LOOK, s3.head_object(&object).await),
+                // What kept it away is over.
+                answer => self.told(LOOK, answer),
+            },
         }
     }
 
