@@ -24,21 +24,13 @@ use consign_model::{Date, Exchange, RepositoryName};
 use libfuzzer_sys::fuzz_target;
 use routing::Routing;
 
-const EXCHANGE: &str = r#"
-version = 1
-exchange = "acme-globex"
-region = "eu-west-1"
-party.acme = { account = "111111111111", principal = "user/acme" }
-party.lab = { account = "111111111111", principal = "user/lab" }
-party.globex = { account = "222222222222", principal = "user/globex" }
-repository.reports = { owner = "acme", generator = "lab", publisher = "acme", key = "globex", bucket = "acme-reports" }
-inbox.in = { owner = "globex", consumers = ["globex"] }
-route.all = { from = "reports", to = ["in"] }
-"#;
+const EXCHANGE: &str = include_str!("../inbox.toml");
 
 static ROUTING: LazyLock<Routing> = LazyLock::new(|| {
     let day = Date::parse("2026-11-21").unwrap();
-    let exchange = Arc::new(Exchange::parse(EXCHANGE, "exchange.toml", day).unwrap());
+    let route = r#"route.all = { from = "reports", to = ["in"] }"#;
+    let text = format!("{EXCHANGE}{route}");
+    let exchange = Arc::new(Exchange::parse(&text, "exchange.toml", day).unwrap());
     let name = RepositoryName::parse("reports").unwrap();
     Routing::new(exchange, &name, BTreeMap::new()).unwrap()
 });

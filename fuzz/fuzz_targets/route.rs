@@ -5,22 +5,14 @@ use consign_model::{Arrival, Date, Exchange, RepositoryName};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
 
-const EXCHANGE: &str = r#"
-version = 1
-exchange = "acme-globex"
-region = "eu-west-1"
-party.acme = { account = "111111111111", principal = "user/acme" }
-party.lab = { account = "111111111111", principal = "user/lab" }
-party.globex = { account = "222222222222", principal = "user/globex" }
-repository.reports = { owner = "acme", generator = "lab", publisher = "acme", key = "globex" }
-inbox.in = { owner = "globex", consumers = ["globex"], prefix = "in/" }
-"#;
+const EXCHANGE: &str = include_str!("../inbox.toml");
 
 fuzz_target!(|input: (&str, &str)| {
     let (template, key) = input;
     let day = Date::parse("2026-11-21").unwrap();
     let template = template.replace(['\\', '"'], "").replace(char::is_control, "");
-    let route = format!("route.all = {{ from = \"reports\", to = [\"in\"], key = \"{template}\" }}\n");
+    let route =
+        format!("route.all = {{ from = \"reports\", to = [\"in\"], key = \"{template}\" }}\n");
     let text = format!("{EXCHANGE}{route}");
     let Ok(exchange) = Exchange::parse(&text, "exchange.toml", day) else { return };
     let (name, tags) = (RepositoryName::parse("reports").unwrap(), BTreeMap::new());

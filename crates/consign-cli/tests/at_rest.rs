@@ -1,13 +1,9 @@
 //! Encryption at rest as a lane declares it, seen by other people's software.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use support::{Deployment, TO_CLIENT, succeed};
+use crate::support::{Deployment, TO_CLIENT, succeed};
 
 /// A deployment whose lanes have these fields.
 fn deployment(fields: &str) -> Deployment {

@@ -1,12 +1,8 @@
 //! `consign audit` and `consign doctor` as a person runs them, on an exchange that the AWS CLI
 //! breaks behind consign's back.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{Deployment, TO_CLIENT, both, succeed};
 use serde_json::Value;
-use support::{Deployment, TO_CLIENT, both, succeed};
 
 const ADMIN: &str = "admin-111111111111";
 

@@ -1,14 +1,10 @@
 //! The stock AWS CLI on an applied exchange: with each party's keys it can do exactly its part, and
 //! S3's own error codes say so for the rest.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::{Deployment, FROM_CLIENT, TO_CLIENT, both, succeed};
+use crate::support::{Deployment, FROM_CLIENT, TO_CLIENT, both, succeed};
 
 /// What each party may do in each bucket: put, get, list, delete.
 const MATRIX: [(&str, &str, [bool; 4]); 4] = [

@@ -1,10 +1,6 @@
 //! The commands one by one, as a person types them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
-use support::Deployment;
+use crate::support::Deployment;
 
 #[test]
 fn two_parties_exchange_files_by_hand() {

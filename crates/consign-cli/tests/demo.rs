@@ -1,10 +1,6 @@
 //! `consign demo` on a small tree of the caller's own (the default tree is what CI runs besides).
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
-use support::{consign, succeed};
+use crate::support::{consign, succeed};
 
 #[test]
 fn the_demo_holds_on_a_tree_of_ones_own() {

@@ -1,12 +1,8 @@
 //! Plans that are saved, refused, allowed and handed over, as a person and a script do it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::Path;
 
-use support::{Deployment, both, succeed};
+use crate::support::{Deployment, both, succeed};
 
 const TO_CLIENT: &str = "acme-to-client";
 const FROM_CLIENT: &str = "acme-from-client";

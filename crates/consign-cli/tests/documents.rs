@@ -1,14 +1,10 @@
 //! `consign prove --documents`: a folder in, a diagnosis out.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use crate::support::{both, consign};
 use serde_json::Value;
-use support::{both, consign};
 
 const TO: &str = "arn:aws:kms:eu-west-1:111111111111:key/0a0a0a0a-0000-4000-8000-000000000001";
 const FROM: &str = "arn:aws:kms:eu-west-1:111111111111:key/0b0b0b0b-0000-4000-8000-000000000002";

@@ -1,15 +1,11 @@
 //! `consign evaluate`: cases in, answers out, whatever else stands between them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use crate::support::{both, consign};
 use serde_json::{Value, json};
-use support::{both, consign};
 
 fn evaluate(input: Vec<u8>) -> Output {
     let mut child = consign()

@@ -1,11 +1,7 @@
 //! `consign explain`: a sentence first, then every statement.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{FROM_CLIENT, TO_CLIENT, both, consign, succeed};
 use serde_json::Value;
-use support::{FROM_CLIENT, TO_CLIENT, both, consign, succeed};
 
 struct Folder(tempfile::TempDir);
 

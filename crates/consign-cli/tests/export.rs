@@ -2,17 +2,13 @@
 //! module says (against moto, which keeps everything and enforces nothing) and finds nothing to
 //! change afterwards. And what `consign export` does with the files of others.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{both, consign, succeed};
 use consign_testkit::judges;
 use consign_testkit::moto::Moto;
-use support::{both, consign, succeed};
 
 /// A folder with an exchange file.
 struct Desk {

@@ -2,16 +2,10 @@
 //! emulator with identity, bucket and key policies of its own making. What we apply must read back
 //! as applied there, and its users must be able to do what the file declares and nothing else.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "support/ministack.rs"]
-mod ministack;
-mod support;
-
 use std::path::PathBuf;
 
-use ministack::{MiniStack, ROOT};
-use support::{both, succeed};
+use crate::support::ministack::{MiniStack, ROOT};
+use crate::support::{both, succeed};
 
 const BUCKET: &str = "acme-to-client";
 

@@ -1,10 +1,6 @@
 //! Every command explains itself, with an example, and the rest of the surface is there.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
-use support::{consign, succeed};
+use crate::support::{consign, succeed};
 
 const COMMANDS: &[&[&str]] = &[
     &["demo"],

@@ -1,13 +1,9 @@
 //! A secure inbox as two organisations set it up, each with its own administrator, and the stock AWS
 //! CLI as generator, publisher, scanner and consumer.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::Path;
 
-use support::{Deployment, both, halves, succeed};
+use crate::support::{Deployment, both, halves, succeed};
 
 const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
 const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an";
@@ -167,7 +163,7 @@ fn explained(deployment: &Deployment) {
 fn a_folder_of_its_documents_is_proved() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = support::consign();
+        let mut command = crate::support::consign();
         command.args(arguments).current_dir(folder.path());
         succeed(&mut command)
     };

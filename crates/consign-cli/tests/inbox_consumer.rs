@@ -1,16 +1,11 @@
 //! What is delivered into an inbox, scanned, listed, fetched and acknowledged: with the real publisher,
 //! the real scanner process and hostile neighbours, and `ssh-keygen` and the AWS CLI as hands.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::panic, reason = "helpers of tests fail loudly")]
-
-mod support;
-
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use crate::support::{Deployment, both, succeed};
 use serde_json::{Value, json};
-use support::{Deployment, both, succeed};
 
 const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
 const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an";
@@ -26,7 +21,7 @@ impl Stage {
     /// The template applied, with keys, and with a quarantine if that is wanted.
     fn new(tool: PathBuf, quarantine: bool) -> Stage {
         let folder = tempfile::tempdir().unwrap();
-        let mut init = support::consign();
+        let mut init = crate::support::consign();
         init.args(["init", "--template", "inbox"]).current_dir(folder.path());
         succeed(&mut init);
         let mut text = std::fs::read_to_string(folder.path().join("exchange.toml")).unwrap();

@@ -4,10 +4,6 @@
 //!
 //! `CONSIGN_KILLS` says how many kills (20 unless given), `CONSIGN_KILL_SEED` repeats a run.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,9 +11,9 @@ use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::support::Deployment;
 use consign_testkit::payload::Canary;
 use consign_testkit::random::Seed;
-use support::Deployment;
 
 /// Longer than any single command takes, however busy the machine is.
 const STUCK: Duration = Duration::from_secs(120);

@@ -1,11 +1,7 @@
 //! A lane whose keys KMS makes and opens, as people meet it: what the plan asks for is proved, exported
 //! and audited, the receiver opens, and whoever else is there does not.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
-use support::Deployment;
+use crate::support::Deployment;
 
 fn of_kms(text: &str) -> String {
     let fields = "\nseal = \"s3ec\"\nkeyring = \"kms\"\nto = [\"globex\"]";
@@ -89,6 +85,6 @@ fn its_documents_are_judged_wherever_they_come_from() {
     let mut prove =
         deployment.consign(&["prove", "--documents", "policies", "--exchange", "exchange.toml"]);
     let output = prove.output().unwrap();
-    let said = support::both(&output);
+    let said = crate::support::both(&output);
     assert!(!output.status.success() && said.contains("for this lane alone"), "{said}");
 }

@@ -1,13 +1,9 @@
 //! Runs the lines of docs/no-lock-in.md as they stand there: what consign sent opens with stock
 //! tools alone.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::Path;
 
-use support::{Deployment, TO_CLIENT, succeed};
+use crate::support::{Deployment, TO_CLIENT, succeed};
 
 /// The shell lines of the page, in order.
 fn lines_of_the_page() -> String {

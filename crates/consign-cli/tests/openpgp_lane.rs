@@ -1,15 +1,11 @@
 //! A partner who keeps his GnuPG key: what `consign` sends on an OpenPGP lane he opens with `gpg`, by
 //! the lines of docs/no-lock-in.md, or receives with `consign` and the key that `gpg` exported.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use support::{Deployment, TO_CLIENT, succeed};
+use crate::support::{Deployment, TO_CLIENT, succeed};
 
 /// `gpg` with a home of its own.
 fn gpg(tool: &Path, home: &Path) -> Command {

@@ -1,13 +1,9 @@
 //! Plugins of age: a real program in another process, which `age` itself runs as well.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use support::{both, succeed};
+use crate::support::{both, succeed};
 
 /// `age-plugin-xor`: wraps a file key by turning its bits over, which protects nothing and shows
 /// everything. With MOOD it misbehaves.
@@ -117,7 +113,7 @@ impl Bench {
     }
 
     fn consign(&self, arguments: &[&str]) -> Command {
-        let mut command = support::consign();
+        let mut command = crate::support::consign();
         command.args(arguments);
         self.place(command)
     }

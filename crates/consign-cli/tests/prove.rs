@@ -1,11 +1,7 @@
 //! `consign prove`: what it writes for others to check.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{both, consign, succeed};
 use serde_json::Value;
-use support::{both, consign, succeed};
 
 #[test]
 fn certificates_and_claims_for_solvers_are_written() {

@@ -1,21 +1,14 @@
 //! `consign publish` as its users run it: publishers in processes of their own, the real policies of both
 //! organisations, and a consumer who reads what arrives and checks every record.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
 
+use crate::support::post::{INBOX, Post, QUEUE, REPOSITORY, Signal, record, signal, until};
+use crate::support::{both, succeed};
 use consign_cloud::s3::GetObject;
-use post::{INBOX, Post, QUEUE, REPOSITORY, Signal, record, signal, until};
-use support::{both, succeed};
 
 fn as_it_is(text: String) -> String {
     text

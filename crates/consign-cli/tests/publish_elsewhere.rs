@@ -3,16 +3,6 @@
 //! tells nobody, has no KMS and is polled; and Ceph, whose copies overwrite and lose their tags besides.
 //! What arrives is fetched by rclone, and every record checked by ssh-keygen.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/ministack.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod ministack;
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
@@ -20,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::ministack::{MiniStack, ROOT};
+use crate::support::post::{Running, until};
+use crate::support::succeed;
 use consign_testkit::ceph::{self, Ceph};
 use consign_testkit::faults::{Faults, Rates};
 use consign_testkit::judges;
 use consign_testkit::payload;
 use consign_testkit::random::Seed;
 use consign_testkit::seaweed::{self, Seaweed};
-use ministack::{MiniStack, ROOT};
-use post::{Running, until};
-use support::succeed;
 use tokio::runtime::Runtime;
 
 const REPOSITORY: &str = "acme-reports";
@@ -91,7 +81,7 @@ impl Elsewhere<'_> {
     }
 
     fn consign(&self, key: [&str; 2], arguments: &[&str]) -> Command {
-        let mut command = support::consign();
+        let mut command = crate::support::consign();
         command.args(arguments);
         self.place(command, key)
     }
@@ -179,14 +169,15 @@ impl Elsewhere<'_> {
         let mut delivered = BTreeMap::new();
         for name in told.iter().filter(|name| name.ends_with(".json")) {
             let mut b3sum = Command::new("b3sum");
-            let digest = support::succeed_with_input(b3sum.arg("--no-names"), &fetched[name]);
+            let digest =
+                crate::support::succeed_with_input(b3sum.arg("--no-names"), &fetched[name]);
             let stem = name.strip_suffix("json").unwrap();
             let path = self.folder.join("record.sig");
             fs::write(&path, &fetched[&format!("{stem}{}.sig", digest.trim())]).unwrap();
             let mut verify = Command::new("ssh-keygen");
             verify.args(["-Y", "verify", "-I", "acme", "-n", "consign-delivery@1", "-f"]);
             verify.arg(&signers).arg("-s").arg(&path);
-            support::succeed_with_input(&mut verify, &fetched[name]);
+            crate::support::succeed_with_input(&mut verify, &fetched[name]);
             let record: serde_json::Value = serde_json::from_slice(&fetched[name]).unwrap();
             let place = record["target"]["key"].as_str().unwrap();
             let content = fetched.remove(place).unwrap();

@@ -3,17 +3,10 @@
 //!
 //! `CONSIGN_KILLS` says how many kills (12 unless given), `CONSIGN_KILL_SEED` repeats a run.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
 use std::time::Duration;
 
+use crate::support::post::{Post, Running, until};
 use consign_testkit::random::Seed;
-use post::{Post, Running, until};
 
 /// A message that was being handled when its publisher died comes again after this.
 const LEASE_SECONDS: &str = "3";

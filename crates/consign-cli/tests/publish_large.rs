@@ -1,21 +1,14 @@
 //! One object that no single request can copy: 5 GiB and a byte. S3 copies it in parts, none of it passes
 //! through the publisher, and every byte is compared afterwards.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::post::{INBOX, Post, QUEUE, REPOSITORY, until};
 use consign_cloud::s3::{
     CompleteMultipart, CompletedPart, Encryption, GetObject, MultipartTarget, UploadPart,
 };
 use consign_testkit::payload;
 use hyper::body::Bytes;
-use post::{INBOX, Post, QUEUE, REPOSITORY, until};
 
 const OBJECT: u64 = (5 << 30) + 1;
 const PIECE: u64 = 64 << 20;
@@ -23,8 +16,8 @@ const PIECE: u64 = 64 << 20;
 const PERIOD: u64 = 251;
 const KEY: &str = "scans/large.dcm";
 
-/// For docs/benchmarks.md, with up to 16 GB of temporary files: `TMPDIR=… cargo test --release --workspace
-/// --test publish_large -- --ignored --nocapture`.
+/// For docs/benchmarks.md, with up to 16 GB of temporary files: `TMPDIR=… cargo test --release --workspace publish_large::
+/// -- --ignored --nocapture`.
 #[test]
 #[ignore = "minutes, and gigabytes of disk; run by hand"]
 fn more_than_one_request_copies_is_copied_in_parts() {

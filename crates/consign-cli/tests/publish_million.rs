@@ -3,12 +3,6 @@
 //! would say, and it lists and shows what the policies of `consign apply` allow; nothing else here is judged
 //! but how many requests and how much memory it takes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/granted.rs"]
-mod granted;
-mod support;
-
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -18,16 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::granted::Granted;
+use crate::support::succeed;
 use consign_model::{DeliveryId, InboxName};
 use consign_publisher::{SourceId, Target};
-use granted::Granted;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use support::succeed;
 use tokio::net::TcpListener;
 
 const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
@@ -272,7 +266,7 @@ struct Took {
 fn compare(listed: &Arc<Listed>, arguments: &[&str]) -> Took {
     let folder = tempfile::tempdir().unwrap();
     let consign = |arguments: &[&str]| {
-        let mut command = support::consign();
+        let mut command = crate::support::consign();
         command.args(arguments).current_dir(folder.path()).env("HOME", folder.path());
         command.env("XDG_CONFIG_HOME", folder.path().join("config"));
         command
@@ -342,7 +336,7 @@ fn without_versions_each_object_is_looked_at() {
     assert_eq!(listed.heads.load(Ordering::Relaxed), 3000 + 3);
 }
 
-/// A million, for docs/benchmarks.md: `cargo test --release --workspace --test publish_million -- --ignored
+/// A million, for docs/benchmarks.md: `cargo test --release --workspace publish_million:: -- --ignored
 /// --nocapture --test-threads 1`.
 #[test]
 #[ignore = "minutes of listings; run by hand"]

@@ -1,14 +1,7 @@
 //! Publishers that lose S3, KMS and their queue in the middle of whatever they do, and find them again.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
+use crate::support::post::{Post, Running, until};
 use consign_testkit::passage::Passage;
-use post::{Post, Running, until};
 
 /// Shorter than a partition may last, so that messages come to the other publisher meanwhile.
 const LEASE_SECONDS: &str = "4";
@@ -29,6 +22,7 @@ fn what_is_cut_off_is_delivered_once_afterwards() {
         let endpoint = format!("https://{}", passage.address());
         post.publisher_with(&[("AWS_ENDPOINT_URL", &endpoint)], &arguments)
     });
+    publishers.iter().for_each(Running::expect_started);
     let mut keys = Vec::new();
     for (round, cut) in [&passages[..1], &passages[1..], &passages[..]].into_iter().enumerate() {
         let more = |from: usize| (from..from + 20).map(move |n| format!("scans/{round}/{n:02}"));

@@ -2,16 +2,9 @@
 //! that fails after its 200, a clock that is wrong, a queue that is away, a key that is disabled. Afterwards
 //! everything is delivered once, or lies in the queue for dead letters with its reason.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
+use crate::support::post::{Post, QUEUE, until};
+use crate::support::succeed;
 use consign_testkit::refusals::{Asked, Refusal, Refusals};
-use post::{Post, QUEUE, until};
-use support::succeed;
 
 const SLOW_DOWN: &str =
     "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
@@ -91,7 +84,8 @@ fn a_key_that_is_disabled_for_a_while_is_an_alarm_and_no_loss() {
     };
     let theirs = post.reports_in_key.split_once('=').unwrap().1.to_owned();
     let administrator = post.cloud("admin-111111111111");
-    let at_rest = post.block_on(administrator.s3().get_encryption(post::REPOSITORY)).unwrap();
+    let at_rest =
+        post.block_on(administrator.s3().get_encryption(crate::support::post::REPOSITORY)).unwrap();
     let source = at_rest.unwrap().kms_key.unwrap();
     assert_ne!(source, theirs);
     let publisher = post.publisher(&[]);
@@ -128,10 +122,14 @@ fn a_key_that_is_disabled_for_a_while_is_an_alarm_and_no_loss() {
 }
 
 /// Does something while the publisher does nothing; how many messages it finds then.
-fn stopped_while(post: &Post, publisher: &post::Running, work: impl FnOnce()) -> usize {
-    publisher.signal(post::Signal::STOP);
+fn stopped_while(
+    post: &Post,
+    publisher: &crate::support::post::Running,
+    work: impl FnOnce(),
+) -> usize {
+    publisher.signal(crate::support::post::Signal::STOP);
     work();
     let waiting = post.waiting(QUEUE);
-    publisher.signal(post::Signal::CONT);
+    publisher.signal(crate::support::post::Signal::CONT);
     usize::try_from(waiting).unwrap()
 }

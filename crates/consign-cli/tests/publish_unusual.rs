@@ -2,21 +2,14 @@
 //! repositories without versions, inboxes with a prefix, an end before the beginning, and a queue for dead
 //! letters that is full of what nobody can deliver.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 
+use crate::support::both;
+use crate::support::post::{INBOX, Post, QUEUE, REPOSITORY, record, until};
 use consign_cloud::s3::bucket::CreateBucket;
 use consign_cloud::s3::{Encryption, PutObject};
-use post::{INBOX, Post, QUEUE, REPOSITORY, record, until};
-use support::both;
 
 fn as_it_is(text: String) -> String {
     text
@@ -212,7 +205,7 @@ fn a_publisher_ends_before_it_has_begun() {
     let endpoint = format!("https://{}", silent.local_addr().unwrap());
     let publisher = post.publisher_with(&[("AWS_ENDPOINT_URL", &endpoint)], &[]);
     let _stream = silent.accept().unwrap();
-    publisher.stop();
+    publisher.stop_now();
 }
 
 /// More dead letters than can be tried within one lease: each is tried once, however often those that stay
@@ -239,7 +232,7 @@ fn a_redrive_that_outlasts_its_lease_tries_everything_once() {
     let unasked = post.publish_fails(2, &["dead", "--discard", ids[0]]);
     assert!(unasked.contains("--yes"), "{unasked}");
     let unknown = post.publish_fails(5, &["dead", "--discard", ids[0], "--discard", "x", "--yes"]);
-    assert!(unknown.contains("has the id x"), "{unknown}");
+    assert!(unknown.contains("has the id \"x\""), "{unknown}");
     assert_eq!(post.waiting(&dead), 400);
     let done = post.publish(&["dead", "--discard", ids[0], "--discard", ids[399], "--yes"]);
     assert!(done.contains("2 messages are discarded"), "{done}");

@@ -1,21 +1,11 @@
 //! Keys of a repository that are put again and deleted, compared with what was delivered: under the
 //! policies that `consign apply` writes, and under those of before, by which nobody might list versions.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/granted.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod granted;
-#[path = "support/post.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
-mod post;
-mod support;
-
+use crate::support::both;
+use crate::support::granted::without_allowing;
+use crate::support::post::{Post, REPOSITORY, until};
 use consign_cloud::iam::Holder;
-use granted::without_allowing;
-use post::{Post, REPOSITORY, until};
 use serde_json::Value;
-use support::both;
 
 const QUEUE: &str = "consign-acme-globex-reports";
 const OURS: &str = "admin-111111111111";
@@ -116,7 +106,8 @@ fn a_comparison_delivers_each_version_that_has_a_place() {
     // One record lost: its delivery is found made.
     let administrator = post.cloud("admin-222222222222");
     let lost = post.record_ids(&post.cloud("globex"))[0].record_key("");
-    post.block_on(administrator.s3().delete_object(post::INBOX, &lost, None)).unwrap();
+    post.block_on(administrator.s3().delete_object(crate::support::post::INBOX, &lost, None))
+        .unwrap();
     assert_eq!(post.backfill(&[]), [4, 5, 1, 2, 0]);
     post.expect_delivered(&delivered);
 

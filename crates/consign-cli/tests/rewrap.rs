@@ -1,10 +1,6 @@
 //! Adding and removing readers as an administrator does it, on lanes that are closed meanwhile.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
-use support::{Deployment, TO_CLIENT, succeed};
+use crate::support::{Deployment, TO_CLIENT, succeed};
 
 const NEWCOMER: &str = "\n[party.initech]\naccount = \"333333333333\"\n\
     principal = \"user/consign/initech\"\nrecipients = []\nsigners = []\n";

@@ -1,13 +1,9 @@
 //! A partner who opens objects of Amazon's S3 Encryption Client with an RSA key: `openssl` makes it, the
 //! exchange file has its public half, and no secret is handed over.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
-use support::{Deployment, succeed};
+use crate::support::{Deployment, succeed};
 
 #[test]
 fn a_lane_is_sealed_to_an_rsa_key_that_openssl_made() {

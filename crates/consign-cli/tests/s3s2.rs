@@ -1,17 +1,13 @@
 //! `consign s3s2`: shares that the libraries of s3s2 read, shares that they wrote, and hostile ones.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Deployment, TO_CLIENT, succeed};
 use consign_seal::s3s2::{PublicKey, SecretKey};
 use consign_testkit::{judges, require};
 use serde_json::{Value, json};
-use support::{Deployment, TO_CLIENT, succeed};
 
 /// A cloud between acme, who may write, and globex, who may read; and globex's key, as s3s2 makes it.
 struct Share {
@@ -378,7 +374,7 @@ fn keys_and_configurations_are_made_and_never_replaced() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let consign = |arguments: &[&str]| {
-        let mut command = support::consign();
+        let mut command = crate::support::consign();
         command.current_dir(folder.path()).env("HOME", folder.path()).args(arguments);
         command
     };
@@ -401,7 +397,7 @@ fn keys_and_configurations_are_made_and_never_replaced() {
     assert_eq!(consign(&[&config[..], &rest].concat()).status().unwrap().code(), Some(2));
     // Found at home, so that only the folder is missing.
     let output = consign(&["s3s2", "share", "--endpoint", "http://127.0.0.1:9"]).output().unwrap();
-    let errors = support::both(&output);
+    let errors = crate::support::both(&output);
     assert!(errors.contains("cannot read up"), "{errors}");
     assert_eq!(output.status.code(), Some(2));
 
@@ -417,7 +413,7 @@ fn keys_and_configurations_are_made_and_never_replaced() {
         (&["genkey", "--keydir", ".", "--keyprefix", "../x"], "--keyprefix"),
     ] {
         let output = consign(&[&["s3s2"], arguments].concat()).output().unwrap();
-        let errors = support::both(&output);
+        let errors = crate::support::both(&output);
         assert!(errors.contains(said), "{arguments:?}: {errors}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

@@ -1,20 +1,16 @@
 //! A lane with `layout = "s3s2"`: partners who stay with s3s2 on either side of it, judged by a program made
 //! of s3s2's own libraries, and `kill -9` on the way.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::{Deployment, TO_CLIENT, succeed};
 use consign_seal::s3s2::PublicKey;
 use consign_testkit::random::Seed;
 use consign_testkit::{judges, require};
 use serde_json::{Value, json};
-use support::{Deployment, TO_CLIENT, succeed};
 
 const NOW: u64 = 1_800_000_000;
 

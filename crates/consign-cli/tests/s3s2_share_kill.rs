@@ -3,19 +3,15 @@
 //!
 //! `CONSIGN_KILL_SEED` repeats a run.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::{Deployment, TO_CLIENT, succeed};
 use consign_testkit::random::Seed;
 use consign_testkit::require;
 use serde_json::Value;
-use support::{Deployment, TO_CLIENT, succeed};
 
 const KILLS: usize = 12;
 

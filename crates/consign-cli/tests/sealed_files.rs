@@ -1,17 +1,13 @@
 //! `consign seal` and `consign open` as a person uses them: single files, no exchange, other
 //! people's tools on the other side.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::desk::Desk;
+use crate::support::{Deployment, TO_CLIENT, both, succeed};
 use consign_seal::age::Identity;
 use consign_testkit::payload::ramp;
-use support::desk::Desk;
-use support::{Deployment, TO_CLIENT, both, succeed};
 
 /// A desk with an identity in it, as `age-keygen` leaves one; and its recipient.
 fn desk_of(identity: &Identity) -> (Desk, String) {

@@ -1,18 +1,14 @@
 //! `consign seal` and `consign open` in the formats of partners: OpenPGP judged by `gpg` and `sq`, objects
 //! judged by Amazon's S3 Encryption Client, and what s3s2 wrote.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::desk::Desk;
+use crate::support::{Deployment, both, succeed, succeed_with_input};
 use consign_seal::openpgp::{KeyKind, SecretKey};
 use consign_testkit::payload::ramp;
-use support::desk::Desk;
-use support::{Deployment, both, succeed, succeed_with_input};
 
 /// Fails with this exit code; the error as `--json` tells it.
 fn fail(desk: &Desk, code: i32, arguments: &[&str]) -> serde_json::Value {

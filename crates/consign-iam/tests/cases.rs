@@ -1,8 +1,6 @@
 //! Cases as data: one request, the policies around it, the answer. Those in `tests/cases` are about
 //! composition, one file a theme; the shared table is about single documents.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
-
 use std::path::{Path, PathBuf};
 
 use consign_iam::case::run;

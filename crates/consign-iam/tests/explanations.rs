@@ -1,7 +1,5 @@
 //! What a person reads.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
-
 use consign_iam::case::Case;
 
 #[test]

@@ -2,8 +2,6 @@
 //! an identity policy that allows everything, so that only the documents stand between a caller and
 //! an operation.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
-
 use std::path::PathBuf;
 
 use consign_iam::s3_actions::{Facts, On, required};

@@ -1,7 +1,5 @@
 //! Laws that hold for all policies and requests, tried on random ones.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
-
 use consign_iam::{Context, Effect, Glob, Policies, Policy, Principal, Request, evaluate, explain};
 use proptest::prelude::*;
 use serde_json::{Value, json};

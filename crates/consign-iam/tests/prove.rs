@@ -1,8 +1,6 @@
 //! Theorems about the corrected policies of the research folder, and what their mutants let
 //! through.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
-
 use std::path::PathBuf;
 
 use consign_iam::prove::{

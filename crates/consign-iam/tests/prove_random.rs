@@ -1,8 +1,6 @@
 //! Random small policies and claims: what the prover says of all requests is compared with what the
 //! evaluator says of every request of a grid.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
-
 use std::cell::RefCell;
 use std::mem::discriminant;
 

@@ -1,7 +1,5 @@
 //! The table of S3 calls against the published list of actions.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 

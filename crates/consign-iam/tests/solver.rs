@@ -1,7 +1,5 @@
 //! z3 on the questions that `smt2` writes, beside our own verdicts.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
-
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,8 +1,6 @@
 //! Uploads in `aws-chunked` framing: what SDKs send, and what an attacker would.
 
-mod support;
-
-use support::{Answer, Ask, Cloud, Signer, mac, sha256};
+use crate::support::{Answer, Ask, Cloud, Signer, mac, sha256};
 
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

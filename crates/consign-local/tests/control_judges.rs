@@ -1,18 +1,10 @@
 //! Other people's clients against IAM, STS and KMS, and `kill -9` in the middle of their work.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::process::{Process, judges, run};
+use crate::support::{ACME, GLOBEX};
 use serde_json::Value;
-use support::process::{Process, judges, run};
-use support::{ACME, GLOBEX};
-
-#[test]
-#[ignore = "the other process of these tests"]
-fn serve_process() {
-    support::process::serve();
-}
 
 #[test]
 fn boto3_is_content() {

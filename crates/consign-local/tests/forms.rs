@@ -1,11 +1,9 @@
 //! Uploads by a browser's form: what the signed policy allows, and nothing else.
 
-mod support;
-
+use crate::support::{Answer, Ask, Cloud, Signer, mac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::{Answer, Ask, Cloud, Signer, mac};
 
 const BOUNDARY: &str = "----boundary7MA4YWxk";
 

@@ -1,26 +1,18 @@
 //! `kill -9` under load: what was acknowledged is there, what was not is absent or whole, and the
 //! disk never holds plaintext.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::process::{Admin, Process};
+use crate::support::process::{Admin, Process};
 use tokio::sync::Notify;
 
 /// In every content, many times.
 const MARKER: &[u8] = b"PLAINTEXT-MARKER-7f3a91";
 const WORKERS: usize = 6;
 const ROUNDS: usize = 20;
-
-#[test]
-#[ignore = "the other process of these tests"]
-fn serve_process() {
-    support::process::serve();
-}
 
 /// What a key may hold: the last acknowledged generation, or that of a write that was under way.
 #[derive(Clone, Debug, Default)]

@@ -1,10 +1,8 @@
 //! An exchange as consign provisions it: two parties, one lane, one key; every cell of the access
 //! matrix, and every way around the lane's rules.
 
-mod support;
-
+use crate::support::{ACME, Answer, Ask, Cloud, GLOBEX, REGION, Signer};
 use serde_json::{Value, json};
-use support::{ACME, Answer, Ask, Cloud, GLOBEX, REGION, Signer};
 
 const BUCKET: &str = "lane-bucket";
 const WRITER: &str = "arn:aws:iam::222222222222:role/consign/globex";

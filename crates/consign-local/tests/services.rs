@@ -1,12 +1,10 @@
 //! IAM, STS and KMS over the wire: what changes when a policy, a key or a role changes.
 
-mod support;
-
+use crate::support::{ACME, Answer, Cloud, GLOBEX, Signer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use consign_local::Credentials;
 use serde_json::{Value, json};
-use support::{ACME, Answer, Cloud, GLOBEX, Signer};
 
 fn credentials(answer: &Answer) -> Credentials {
     let field = |name: &str| answer.xml(name).expect(name);

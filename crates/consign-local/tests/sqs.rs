@@ -1,9 +1,7 @@
 //! SQS as hostile and mistaken clients see it: one row per request, with status and code.
 
-mod support;
-
+use crate::support::{ACME, Ask, Cloud, GLOBEX, Signer};
 use serde_json::{Value, json};
-use support::{ACME, Ask, Cloud, GLOBEX, Signer};
 
 async fn call(cloud: &Cloud, signer: &Signer, operation: &str, body: &[u8]) -> (u16, Value) {
     let answer = cloud.send(&signer.sign(ask(cloud, operation, body))).await;

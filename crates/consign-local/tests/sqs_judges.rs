@@ -1,19 +1,11 @@
 //! Other people's clients against SQS and S3's events, and `kill -9` in the middle of their work.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::support::process::{Admin, Process, judges, run};
+use crate::support::{ACME, REGION};
 use serde_json::{Value, json};
-use support::process::{Admin, Process, judges, run};
-use support::{ACME, REGION};
-
-#[test]
-#[ignore = "the other process of these tests"]
-fn serve_process() {
-    support::process::serve();
-}
 
 #[test]
 fn boto3_is_content() {

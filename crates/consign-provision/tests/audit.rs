@@ -2,12 +2,8 @@
 //! same exchange broken in one place, where it fails. What the local cloud has not (websites,
 //! grants, trails …) is put into the facts by hand; `audit_elsewhere.rs` reads it from moto.
 
-#![allow(clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/place.rs"]
-mod place;
-mod support;
-
+use crate::support::place::{Place, trust};
+use crate::support::{ROLES, desired, lane};
 use consign_cloud::elsewhere::{ExternalFinding, ObjectEvents, Trail};
 use consign_cloud::iam::AuthorizedIdentity;
 use consign_cloud::kms::GrantEntry;
@@ -17,9 +13,7 @@ use consign_provision::audit::{
     self, Demands, Fact, Facts, Finding, LockDemand, LogTarget, Verdict,
 };
 use consign_provision::{Desired, Hands};
-use place::{Place, trust};
 use serde_json::{Value, json};
-use support::{ROLES, desired, lane};
 
 struct Applied {
     place: Place,

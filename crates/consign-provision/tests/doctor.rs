@@ -1,19 +1,13 @@
 //! Requests that fail at the local cloud for one reason each, and whether the doctor names it. Each
 //! is really sent, so that the doctor is judged by the service and not by itself.
 
-#![allow(clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/place.rs"]
-mod place;
-mod support;
-
+use crate::support::place::Place;
+use crate::support::{ROLES, desired, lane};
 use consign_cloud::iam::Holder;
 use consign_cloud::s3::{Body, Encryption, GetObject, ListRequest, PutObject};
 use consign_cloud::{Cloud, Credentials, Settings};
 use consign_provision::doctor::{Asked, Complaint, Diagnosis, Patient, examine};
 use consign_provision::{Desired, Hands};
-use place::Place;
-use support::{ROLES, desired, lane};
 
 struct Ward {
     place: Place,

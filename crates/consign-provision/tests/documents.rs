@@ -1,14 +1,10 @@
 //! Folders of other people's policy documents: told apart, tied together, judged.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
-
+use crate::support::{ROLES, desired, shapes};
 use consign_provision::documents::{Folder, Hints, Report, Weight, readings};
 use consign_provision::{Keys, Operation, prove};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use support::{ROLES, desired, shapes};
 
 const TO: &str = "arn:aws:kms:eu-west-1:111111111111:key/0a0a0a0a-0000-4000-8000-000000000001";
 const FROM: &str = "arn:aws:kms:eu-west-1:111111111111:key/0b0b0b0b-0000-4000-8000-000000000002";

@@ -1,8 +1,7 @@
 //! Exported files say what `apply` writes: every document is read back out of them, references
 //! resolved, compared and proven.
 
-mod support;
-
+use crate::support::{ROLES, desired, lane, roles_to_make, shapes};
 use consign_model::AccountId;
 use consign_provision::export::{
     Files, Provider, accounts, cloudformation, made_for, policies, terraform,
@@ -11,7 +10,6 @@ use consign_provision::prove::{Documents, LaneDocuments, QueueDocuments};
 use consign_provision::{Desired, ErrorKind, KeyArn, Keys, prove, same_meaning};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use support::{ROLES, desired, lane, roles_to_make, shapes};
 
 /// Every document of the exported files, by the name it has in the folder of `policies`, with the
 /// references to keys resolved to their stand-ins.

@@ -1,13 +1,8 @@
 //! A secure inbox carried out on the local cloud, each organisation its own half, and every party's
 //! signed requests judged by S3's and SQS's answers.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::panic, reason = "helpers of tests fail loudly")]
-
-#[path = "support/place.rs"]
-mod place;
-mod support;
-
+use crate::support::place::Place;
+use crate::support::{INBOX, desired, full_inbox, lane, party};
 use consign_cloud::s3::{Encryption, GetObject, ListRequest, PutObject};
 use consign_cloud::{Cloud, Error, ErrorKind};
 use consign_model::AccountId;
@@ -18,10 +13,8 @@ use consign_provision::stage::{SCAN_CLEAN, SCAN_TAG};
 use consign_provision::{
     Desired, Hands, Keys, Plan, apply, handover, observe, permissions, plan, plan_destroy, prove,
 };
-use place::Place;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use support::{INBOX, desired, full_inbox, lane, party};
 
 const ACME: &str = "111111111111";
 const GLOBEX: &str = "222222222222";
@@ -221,7 +214,7 @@ async fn the_least_policy_is_enough() {
 #[test]
 fn what_the_others_do_is_printed_with_the_keys_apart() {
     let desired = desired(INBOX);
-    let nothing = support::empty_world(&desired);
+    let nothing = crate::support::empty_world(&desired);
     let halves = handover(&desired, &nothing, &account(ACME)).unwrap();
     let [theirs] = halves.as_slice() else { panic!("{halves:#?}") };
     let names: Vec<&str> = theirs.documents.keys().map(String::as_str).collect();
@@ -263,7 +256,7 @@ async fn check_cells(place: &Place, desired: &Desired) {
     for name in desired.parties.keys() {
         cells.parties.push((name.to_string(), place.party(desired, name.as_ref()).await));
     }
-    for id in place::ACCOUNTS {
+    for id in crate::support::place::ACCOUNTS {
         cells.admins.push((format!("admin of {id}"), place.admin(id).await));
     }
     let stages: Vec<&DesiredLane> =

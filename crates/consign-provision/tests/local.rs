@@ -1,10 +1,8 @@
 //! Plans carried out on the local cloud, which enforces what they write, and every party's
 //! requests judged by S3's answers.
 
-#[path = "support/place.rs"]
-mod place;
-mod support;
-
+use crate::support::place::Place;
+use crate::support::{ROLES, desired, hub, lane, party, roles_to_make, users_in_one_account};
 use consign_cloud::ErrorKind as CloudErrorKind;
 use consign_cloud::kms::CreateKey;
 use consign_cloud::s3::bucket::CreateBucket;
@@ -15,9 +13,7 @@ use consign_provision::{
     Applied, Desired, Error, ErrorKind, Hands, Keys, Plan, Step, apply, observe, plan,
     plan_destroy, prove,
 };
-use place::Place;
 use std::ops::ControlFlow;
-use support::{ROLES, desired, hub, lane, party, roles_to_make, users_in_one_account};
 
 async fn planned(desired: &Desired, hands: &Hands) -> Plan {
     let observed = observe(desired, hands).await.expect("an observation");

@@ -7,20 +7,13 @@
 //! `line`: a lane, and the word of its table. Those of `testdata/mutants-inbox` are about a repository
 //! and its inboxes.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::panic, reason = "helpers of tests fail loudly")]
-
-#[path = "support/mutant.rs"]
-mod mutant;
-mod support;
-
+use crate::support::mutant::{Mutant, base, documents, mutants};
 use consign_iam::{Context, Policies, Policy, PolicyKind, Request, evaluate};
 use consign_provision::claims::Decided;
 use consign_provision::desired::DesiredLane;
 use consign_provision::exchange_line::line_of;
 use consign_provision::prove::{Access, Documents};
 use consign_provision::{Desired, Proof, Subject, prove};
-use mutant::{Mutant, base, documents, mutants};
 
 #[test]
 fn the_bases_hold() {

@@ -1,8 +1,9 @@
 //! Plans are complete, ordered, repeatable and honest about what they leave to others, in a
 //! world made of values. Performing them on a real service is another test's business.
 
-mod support;
-
+use crate::support::{
+    ROLES, World, desired, empty_world, exchange, few_shapes, lane, party, shapes, world_with_roles,
+};
 use consign_provision::desired::{DesiredLane, TAG_EXCHANGE, TAG_LANE};
 use consign_provision::observed::{Observed, ObservedLane, ObservedPrincipal, Sight};
 use consign_provision::plan::{Action, Change};
@@ -12,9 +13,6 @@ use consign_provision::{
     Desired, ErrorKind, KeyArn, Keys, Plan, Subject, plan, plan_destroy, prove,
 };
 use std::collections::BTreeMap;
-use support::{
-    ROLES, World, desired, empty_world, exchange, few_shapes, lane, party, shapes, world_with_roles,
-};
 
 fn applied(desired: &Desired) -> Observed {
     let mut world = World::new(desired, world_with_roles(desired));

@@ -1,16 +1,14 @@
 //! Roles that the exchange makes, principals that are gone, things taken over, and what counts as
 //! letting somebody new in, in a world made of values.
 
-mod support;
-
+use crate::support::{
+    ROLES, World, desired, empty_world, exchange, hub, lane, party, roles_to_make, world_with_roles,
+};
 use consign_provision::desired::TAG_EXCHANGE;
 use consign_provision::observed::{Observed, Sight};
 use consign_provision::plan::{Action, Purpose};
 use consign_provision::{Desired, ErrorKind, Plan, plan, plan_adopting, plan_destroy};
 use std::collections::BTreeSet;
-use support::{
-    ROLES, World, desired, empty_world, exchange, hub, lane, party, roles_to_make, world_with_roles,
-};
 
 fn applied(desired: &Desired) -> Observed {
     let mut world = World::new(desired, world_with_roles(desired));

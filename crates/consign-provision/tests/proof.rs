@@ -1,12 +1,10 @@
 //! The generated documents give exactly what the exchange declares; every mistake in them shows.
 
-mod support;
-
+use crate::support::{ROLES, desired, hub, lane, party, shapes};
 use consign_provision::prove::{Access, Documents, Totals};
 use consign_provision::{Desired, Operation, Proof, Subject, prove};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use support::{ROLES, desired, hub, lane, party, shapes};
 
 fn planned(desired: &Desired) -> Documents {
     Documents::planned(desired, &desired.planned_keys())
@@ -235,7 +233,7 @@ fn documents_that_are_not_policies_are_an_error_and_not_a_proof() {
 
 /// A hub with a lane to and a lane from each of a thousand partners.
 #[test]
-#[ignore = "long without optimisation: cargo test --release -p consign-provision --test proof -- --ignored"]
+#[ignore = "long without optimisation: cargo test --release -p consign-provision proof:: -- --ignored"]
 fn a_hub_of_a_thousand_partners_is_proved() {
     check_hub(1_000);
 }

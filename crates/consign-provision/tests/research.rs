@@ -1,14 +1,12 @@
 //! The generated documents beside hand-written ones that an independent simulator and an SMT
 //! solver have judged: the same answer in every cell but those where we decided otherwise.
 
-mod support;
-
+use crate::support::{desired, lane, party, shapes};
 use consign_provision::prove::{Documents, LaneDocuments};
 use consign_provision::{Desired, KeyArn, Keys, Operation, Proof, prove};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use support::{desired, lane, party, shapes};
 
 const EXCHANGE: &str = r#"
 version = 1

@@ -2,16 +2,10 @@
 //! wherever it answers, it answers as we do. (Single conditions and the corrected policies:
 //! `consign-iam/tests/solver.rs`.)
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/mutant.rs"]
-mod mutant;
-mod support;
-
+use crate::support::mutant::{base, documents, mutants};
 use consign_provision::Desired;
 use consign_provision::claims::{Decided, Outcome};
 use consign_provision::prove::{Certificates, Documents, prove_and};
-use mutant::{base, documents, mutants};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -75,7 +69,7 @@ fn decided(desired: &Desired, documents: &Documents) -> Vec<Decided> {
 #[test]
 fn a_solver_agrees_about_a_generated_exchange() {
     let Some(z3) = z3() else { return };
-    let desired = support::desired(support::ROLES);
+    let desired = crate::support::desired(crate::support::ROLES);
     let documents = Documents::planned(&desired, &desired.planned_keys());
     let claims = decided(&desired, &documents);
     let mut answers = Answers::default();

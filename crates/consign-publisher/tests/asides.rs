@@ -1,8 +1,6 @@
 //! What lies in the queue for dead letters is read, whoever wrote it, and names nothing but objects of
 //! our own repository.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

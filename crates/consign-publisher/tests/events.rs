@@ -1,7 +1,5 @@
 //! Every file of `events/`: what is to be read, `---`, and the body of a message.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use consign_publisher::event::{Happening, Notice, ObjectEvent, parse};

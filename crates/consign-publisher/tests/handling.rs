@@ -1,7 +1,5 @@
 //! One message, step by step: what is asked, and in what order.
 
-#![allow(clippy::panic, reason = "a test fails by panicking")]
-
 use consign_cloud::s3::Checksums;
 use consign_model::Labels;
 use consign_publisher::{

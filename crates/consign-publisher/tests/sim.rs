@@ -5,10 +5,8 @@
 //!
 //! `CONSIGN_SCHEDULES` says how many schedules are run; 10,000 without it.
 
-mod world;
-
+use crate::world::{Chance, Kind, World};
 use consign_publisher::{Cause, Permanent};
-use world::{Chance, Kind, World};
 
 /// What must hold of a world in which nothing is left to do.
 fn check(world: &World, about: &str) {

@@ -1,10 +1,8 @@
 //! Damage of every kind ends in its own error, and nothing unauthenticated gets out.
 
-mod common;
-
 use std::io::Read;
 
-use common::{EDGE_LENGTHS, opener, ramp};
+use crate::common::{EDGE_LENGTHS, opener, ramp};
 use consign_seal::age::{
     self, CHUNK_BYTES, Identity, OpenReader, SEALED_CHUNK_BYTES, Sealer, TAG_BYTES,
     sealed_payload_bytes,

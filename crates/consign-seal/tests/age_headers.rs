@@ -1,13 +1,11 @@
 //! Headers, armor, recipients and identities from people who mean harm: each is refused with its
 //! reason, quickly, and without a panic.
 
-mod common;
-
 use std::io::{BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::common::{EDGE_LENGTHS, ramp};
 use bech32::{ByteIterExt, Fe32, Fe32IterExt};
-use common::{EDGE_LENGTHS, ramp};
 use consign_seal::age::{
     self, ArmorReader, ArmorWriter, HeaderRead, Identity, MAX_HEADER_BYTES, OpenReader, Recipient,
     Sealer, read_header,

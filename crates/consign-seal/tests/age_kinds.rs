@@ -1,14 +1,10 @@
 //! Every kind of recipient: sealed for it, opened with its identity, refused to everybody else, and
 //! never beside what would weaken it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::{Read, Write};
 use std::process::Command;
 
-use common::{EDGE_LENGTHS, judge, ramp, succeed};
+use crate::common::{EDGE_LENGTHS, judge, ramp, succeed};
 use consign_seal::ErrorKind;
 use consign_seal::age::{
     self, FileKey, HeaderRead, Identity, OpenReader, Passphrase, Recipient, SealWriter, Sealer,

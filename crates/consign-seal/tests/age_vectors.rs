@@ -3,14 +3,10 @@
 //!
 //! The folder is walked, so a new vector is a new test; none is left out.
 
-#![allow(clippy::panic, reason = "a vector that cannot be read is a failed test")]
-
-mod common;
-
 use std::io::Read;
 use std::path::Path;
 
-use common::{hex_sha256, judge, node_package, shared};
+use crate::common::{hex_sha256, judge, node_package, shared};
 use consign_seal::age::{self, ArmorReader, HeaderRead, Identity, Passphrase};
 use consign_seal::{Error, ErrorKind};
 use zeroize::Zeroizing;

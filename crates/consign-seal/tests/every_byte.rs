@@ -3,23 +3,18 @@
 //! that was not sealed. Within the content, at any position, the word is the same.
 
 #![cfg(feature = "openpgp")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
-
-mod common;
-#[path = "common/s3ec.rs"]
-mod s3ec_common;
 
 use std::io::{Cursor, Read, Write};
 use std::ops::Range;
 
-use common::ramp;
+use crate::common::ramp;
+use crate::common::s3ec::{anything, sealer};
 use consign_seal::age::{self, Identity, OpenReader, Passphrase, Recipient};
 use consign_seal::openpgp::{self, KeyKind, OpenOptions, SealOptions, SecretKey};
 use consign_seal::s3ec::{AesKey, Header, MetadataRead, PIECE_BYTES, Pairs, Suite, read_metadata};
 use consign_seal::s3s2;
 use consign_seal::{Error, ErrorKind};
 use proptest::prelude::*;
-use s3ec_common::{anything, sealer};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -191,7 +186,7 @@ impl Lock {
             }
             Key::S3ec(_, wrapping) => {
                 let header = sealed.header.as_ref().unwrap();
-                let opener = s3ec_common::opener(header, wrapping).unwrap();
+                let opener = crate::common::s3ec::opener(header, wrapping).unwrap();
                 let whole = opener.open_all(bytes.to_vec());
                 let mut source = Cursor::new(bytes);
                 let end = opener

@@ -1,13 +1,11 @@
 //! Other people's programs judge: what is sealed or signed here they open or verify, and the
 //! reverse. Each test skips visibly where its judge is missing.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{EDGE_LENGTHS, judge, ramp, run, succeed, write};
+use crate::common::{EDGE_LENGTHS, judge, ramp, run, succeed, write};
 use consign_seal::ErrorKind;
 use consign_seal::age::{self, ArmorWriter, Identity, OpenReader, SealWriter};
 use consign_seal::sshsig::{self, SigningKey, VerifyingKey};

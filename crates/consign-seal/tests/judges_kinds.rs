@@ -2,14 +2,10 @@
 //! passphrases: `age` with keys of `ssh-keygen`, and `age-encryption` (npm), by the author of the
 //! format, which has the post-quantum recipients that Debian's `age` lacks.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{EDGE_LENGTHS, judge, node_package, ramp, succeed, write};
+use crate::common::{EDGE_LENGTHS, judge, node_package, ramp, succeed, write};
 use consign_seal::age::{self, Identity, Passphrase, Recipient};
 use zeroize::Zeroizing;
 

@@ -1,13 +1,9 @@
 //! The library that `rage` is made of judges, through its bindings for Python (pyrage).
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{EDGE_LENGTHS, judge, python_with, ramp, run, succeed, write};
+use crate::common::{EDGE_LENGTHS, judge, python_with, ramp, run, succeed, write};
 use consign_seal::age::{self, Identity, Passphrase, Recipient};
 use zeroize::Zeroizing;
 

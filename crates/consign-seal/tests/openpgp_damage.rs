@@ -2,14 +2,11 @@
 //! it is refused with the same words for the same thing, and nothing of it is given away.
 
 #![cfg(feature = "openpgp")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
-
-mod common;
 
 use std::io::{Cursor, Read};
 use std::sync::OnceLock;
 
-use common::ramp;
+use crate::common::ramp;
 use consign_seal::openpgp::{
     self, Certificate, Expansion, KeyKind, OpenOptions, OpenReader, SealOptions, SecretKey,
 };
@@ -218,8 +215,8 @@ fn secrets_do_not_print() {
 #[test]
 fn content_may_not_grow_out_of_proportion() {
     // Bytes of a literal packet, compressed: what GnuPG makes of a long row of zeros.
-    let Some(gpg) = common::gpg::Gpg::new() else { return };
-    let now = common::gpg::now();
+    let Some(gpg) = crate::common::gpg::Gpg::new() else { return };
+    let now = crate::common::gpg::now();
     let key = SecretKey::generate(KeyKind::Curve25519, "globex", now).unwrap();
     gpg.import(key.to_armored(None).unwrap().as_bytes());
     let arguments = ["--encrypt", "--recipient", "globex"];

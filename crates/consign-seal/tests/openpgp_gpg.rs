@@ -2,12 +2,10 @@
 
 #![cfg(feature = "openpgp")]
 
-mod common;
-
 use std::io::{Cursor, Read, Write};
 
-use common::gpg::{Gpg, KINDS, now};
-use common::ramp;
+use crate::common::gpg::{Gpg, KINDS, now};
+use crate::common::ramp;
 use consign_seal::ErrorKind;
 use consign_seal::openpgp::{
     self, Certificate, KeyKind, OpenOptions, OpenReader, SealOptions, SealWriter, SecretKey,

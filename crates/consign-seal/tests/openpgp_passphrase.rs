@@ -2,8 +2,6 @@
 //! message asks of whoever tries a passphrase is bounded.
 
 #![cfg(feature = "openpgp")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
-
 use consign_seal::ErrorKind;
 use consign_seal::openpgp::{self, OpenOptions, OpenWith, Opened};
 

@@ -2,15 +2,12 @@
 //! for version 6 keys and version 2 containers. Skips visibly where they are missing.
 
 #![cfg(feature = "openpgp")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
-
-mod common;
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::gpg::{now, run, succeed};
-use common::{judge, python_with, ramp};
+use crate::common::gpg::{now, run, succeed};
+use crate::common::{judge, python_with, ramp};
 use consign_seal::openpgp::{self, Certificate, KeyKind, OpenOptions, SealOptions, SecretKey};
 
 const LENGTHS: [usize; 8] = [0, 1, 65_535, 65_536, 65_537, 131_072, 1_000_003, 20 << 20];

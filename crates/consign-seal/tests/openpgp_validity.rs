@@ -2,11 +2,8 @@
 //! GnuPG makes them. Skips visibly where it is missing.
 
 #![cfg(feature = "openpgp")]
-#![allow(clippy::unwrap_used, reason = "a test that fails should say where")]
 
-mod common;
-
-use common::gpg::{Gpg, KINDS, now, run};
+use crate::common::gpg::{Gpg, KINDS, now, run};
 use consign_seal::ErrorKind;
 use consign_seal::openpgp::{self, Certificate, OpenOptions, SealOptions, SecretKey};
 

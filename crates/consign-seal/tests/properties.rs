@@ -1,10 +1,8 @@
 //! What must hold for every content, every division of the work and every input.
 
-mod common;
-
 use std::io::{Read, Write};
 
-use common::{opener, ramp};
+use crate::common::{opener, ramp};
 use consign_seal::age::{
     self, CHUNK_BYTES, Identity, OpenReader, Recipient, SEALED_CHUNK_BYTES, SealWriter, Sealer,
     TAG_BYTES, sealed_payload_bytes,

@@ -1,8 +1,6 @@
 //! docs/s3ec-conformance.md says which test holds each requirement of the specification: every test
 //! that it names exists, and no row is without a test or a reason.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 

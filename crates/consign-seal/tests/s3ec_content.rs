@@ -1,25 +1,19 @@
 //! Content in the S3 Encryption Client formats: every length, every division of the work, every
 //! kind of damage.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-#[path = "common/s3ec.rs"]
-mod s3ec_common;
-
 use std::io::Cursor;
 
+use crate::common::ramp;
+use crate::common::s3ec::{WRITTEN, assert_does_not_open, opener, policy_for, sealer};
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::ramp;
 use consign_seal::ErrorKind;
 use consign_seal::s3ec::{
     AesKey, CONTENT_BYTES_MAX, DataKey, Opener, PIECE_BYTES, Pairs, Partial, Sealer, Suite,
     TAG_BYTES, Verified,
 };
 use proptest::prelude::*;
-use s3ec_common::{WRITTEN, assert_does_not_open, opener, policy_for, sealer};
 
 /// The most that is hashed in one call.
 const STRIDE: usize = 512 * 1024;
@@ -246,7 +240,7 @@ fn ranges_are_authenticated_unless_switched() {
         let plain = ramp(2 * PIECE_BYTES + 777);
         let sealed = sealer.seal_all(plain.clone()).unwrap();
         let header = sealer.header();
-        let mut policy = s3ec_common::anything();
+        let mut policy = crate::common::s3ec::anything();
         policy.unauthenticated_ranges = false;
         let admitted = header.admit(&policy).unwrap();
         let key = wrapping.unwrap(&admitted.wanted()).unwrap();

@@ -1,15 +1,11 @@
 //! Messages and keys of s3s2: what Go's libraries wrote, what gpg writes, and damage of every kind.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::{judge, ramp};
 use base64::Engine as _;
-use common::{judge, ramp};
 use consign_seal::s3s2::{self, Cipher, PublicKey, SecretKey};
 use consign_seal::{Error, ErrorKind};
 

@@ -2,8 +2,6 @@
 //! nothing, and its answers have the shapes of S3 Control, CloudTrail, SQS and KMS grants. The world
 //! is made by boto3, so that what we read was not written by us.
 
-#![allow(clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use consign_cloud::{Cloud, Credentials, Settings};

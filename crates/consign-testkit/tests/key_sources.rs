@@ -1,8 +1,6 @@
 //! OpenPGP keys from where people keep them: files, Systems Manager and Secrets Manager (moto, filled
 //! by boto3), and an HTTPS server whose key must be the pinned one.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::PathBuf;
 
 use consign::{ErrorKind, KeySource};

@@ -1,7 +1,5 @@
 //! Moving what lies on a lane under other keys, and who can do what meanwhile.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use consign::{Moved, Office, ReceiveOptions, RekeyOptions, Rekeyed, SendOptions, receive, send};
 use consign_cloud::ErrorKind;
 use consign_cloud::s3::{Body, GetObject, ListRequest, MultipartTarget, PutObject};

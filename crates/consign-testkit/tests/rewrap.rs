@@ -1,8 +1,6 @@
 //! Adding and removing readers of what lies on a lane: whom it opens for then, how little of it is
 //! downloaded, and what is left when it is stopped at any request.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use consign::{
     ErrorKind, Keys, Office, ReceiveOptions, RewrapOptions, Rewrapped, SendOptions, Sent,
 };

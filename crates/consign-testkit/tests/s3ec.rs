@@ -1,8 +1,6 @@
 //! Amazon's S3 Encryption Client for Python opens what we put, and the reverse: against moto and
 //! against the local cloud, which enforces KMS policies and encryption contexts.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,6 @@
 //! How a lane's objects lie in S3: under which keys, by which requests, and who needs what for it.
 
-mod common;
-
-use common::{LANE, Trip, inbox, receive, receive_as, send, tree};
+use crate::common::{LANE, Trip, inbox, receive, receive_as, send, tree};
 use consign::{ErrorKind, Office, ReceiveOptions, SendOptions, Sent};
 use consign_cloud::s3::{CustomerKey, Encryption, GetObject, Head, ListRequest, PutObject};
 use consign_seal::shared_secret::SharedSecret;

@@ -2,9 +2,7 @@
 //! whatever they put there, nothing is written outside, nothing gets a final name, and one error
 //! says what it was.
 
-mod common;
-
-use common::{LANE, inbox, receive, send, visible};
+use crate::common::{LANE, inbox, receive, send, visible};
 use consign::{ErrorKind, Office, ReceiveOptions};
 use consign_cloud::s3::{Body, PutObject};
 use consign_model::{ConsignmentId, Digest, Lane, Manifest};

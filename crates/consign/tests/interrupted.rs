@@ -1,8 +1,6 @@
 //! Whatever is interrupted goes on, and shows nothing before it is complete.
 
-mod common;
-
-use common::{LANE, Trip, inbox, receive, receive_as, send, tree, visible};
+use crate::common::{LANE, Trip, inbox, receive, receive_as, send, tree, visible};
 use consign::{ErrorKind, ReceiveOptions, SendOptions};
 use consign_testkit::World;
 use consign_transfer::Cancelled;

@@ -1,11 +1,7 @@
 //! A lane whose keys KMS makes and opens: who may have it do so, and that each key is bound to the place
 //! of its object. The local cloud's KMS enforces key policies and encryption contexts.
 
-#![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{LANE, inbox, receive_as, send, tree, visible};
+use crate::common::{LANE, inbox, receive_as, send, tree, visible};
 use consign::s3ec::context_of;
 use consign::{ErrorKind, Office, ReceiveOptions, Sent};
 use consign_cloud::s3::{Body, GetObject, PutObject};

@@ -1,8 +1,6 @@
 //! Lanes that seal in the formats of partners: OpenPGP, and Amazon's S3 Encryption Client.
 
-mod common;
-
-use common::{LANE, Trip, inbox, receive_as, send, tree, visible};
+use crate::common::{LANE, Trip, inbox, receive_as, send, tree, visible};
 use consign::{ErrorKind, Office, ReceiveOptions};
 use consign_cloud::s3::{Body, GetObject, ListRequest, PutObject};
 use consign_seal::openpgp::{KeyKind, SecretKey};

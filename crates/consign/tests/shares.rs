@@ -1,11 +1,7 @@
 //! Lanes laid out as shares of s3s2: what is sent is read by consign and by s3s2 alike, and what s3s2
 //! wrote is received as what it is.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{LANE, Trip, inbox, receive_as, send, tree, visible};
+use crate::common::{LANE, Trip, inbox, receive_as, send, tree, visible};
 use consign::{ErrorKind, ListedAs, Office, ReceiveOptions, SendOptions};
 use consign_cloud::s3::{Body, GetObject, ListRequest, PutObject};
 use consign_s3s2::{Collect, Share, Store, Survey, Wildcards};

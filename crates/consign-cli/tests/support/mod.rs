@@ -1,11 +1,11 @@
 //! A deployment as a person makes it by hand: an exchange file, keys, a local cloud in a process of
 //! its own, everything applied. Dropping it kills the cloud and removes the folder.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "each test file uses its part")]
-
 pub(crate) mod desk;
+pub(crate) mod granted;
 pub(crate) mod halves;
+pub(crate) mod ministack;
+pub(crate) mod post;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

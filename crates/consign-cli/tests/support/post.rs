@@ -318,8 +318,19 @@ impl Running {
         status.unwrap()
     }
 
-    /// Asks it to stop, and expects that it does so well.
-    pub(crate) fn stop(mut self) -> String {
+    /// Returns when it looks for messages. Before that it may not even have a handler for signals.
+    pub(crate) fn expect_started(&self) {
+        until("a publisher that has started", || self.log().contains("\"event\":\"started\""));
+    }
+
+    /// Asks it to stop once it has started, and expects that it does so well.
+    pub(crate) fn stop(self) -> String {
+        self.expect_started();
+        self.stop_now()
+    }
+
+    /// Asks it to stop wherever it is, and expects that it does so well.
+    pub(crate) fn stop_now(mut self) -> String {
         self.terminate();
         let status = self.wait();
         let log = self.log();

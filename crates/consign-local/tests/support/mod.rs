@@ -1,8 +1,7 @@
 //! A running local cloud, a client that sends exactly the bytes it is told to, and a signer written
 //! apart from the gate's: what both agree on, two people have read the specification for.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
-pub mod process;
+pub(crate) mod process;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +17,17 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub const ACME: &str = "111111111111";
-pub const GLOBEX: &str = "222222222222";
-pub const REGION: &str = "eu-west-1";
+pub(crate) const ACME: &str = "111111111111";
+pub(crate) const GLOBEX: &str = "222222222222";
+pub(crate) const REGION: &str = "eu-west-1";
 /// The clock of every test cloud starts here: 2026-03-01T12:00:00Z.
-pub const START_MS: u64 = 1_772_366_400_000;
+pub(crate) const START_MS: u64 = 1_772_366_400_000;
 
 /// A clock that only moves when told.
-pub struct HandClock(AtomicU64);
+pub(crate) struct HandClock(AtomicU64);
 
 impl HandClock {
-    pub fn advance_seconds(&self, seconds: u64) {
+    pub(crate) fn advance_seconds(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 }
@@ -40,20 +39,20 @@ impl Clock for HandClock {
 }
 
 /// A local cloud with two accounts; user `acme` in the first, role `globex` in the second.
-pub struct Cloud {
-    pub running: Running,
-    pub clock: Arc<HandClock>,
-    pub log: Arc<Mutex<Vec<Served>>>,
-    pub root: Arc<TempDir>,
+pub(crate) struct Cloud {
+    pub(crate) running: Running,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) log: Arc<Mutex<Vec<Served>>>,
+    pub(crate) root: Arc<TempDir>,
 }
 
 impl Cloud {
-    pub async fn start() -> Cloud {
+    pub(crate) async fn start() -> Cloud {
         let root = tempfile::tempdir().expect("a folder");
         Cloud::start_in(Arc::new(root), START_MS).await
     }
 
-    pub async fn start_in(root: Arc<TempDir>, now_ms: u64) -> Cloud {
+    pub(crate) async fn start_in(root: Arc<TempDir>, now_ms: u64) -> Cloud {
         let clock = Arc::new(HandClock(AtomicU64::new(now_ms)));
         let log: Arc<Mutex<Vec<Served>>> = Arc::default();
         let heard = log.clone();
@@ -67,37 +66,37 @@ impl Cloud {
         Cloud { running, clock, log, root }
     }
 
-    pub fn admin(&self, account: &str) -> Credentials {
+    pub(crate) fn admin(&self, account: &str) -> Credentials {
         self.running.admin_credentials(account).expect("every account has an administrator")
     }
 
-    pub fn profile(&self, name: &str) -> Credentials {
+    pub(crate) fn profile(&self, name: &str) -> Credentials {
         self.running.credentials(name).expect("a known profile")
     }
 
-    pub fn signer(&self, credentials: Credentials, service: &str) -> Signer {
+    pub(crate) fn signer(&self, credentials: Credentials, service: &str) -> Signer {
         Signer::new(credentials, service, self.clock.now_ms())
     }
 
     /// An S3 signer of the first account's administrator.
-    pub fn s3(&self) -> Signer {
+    pub(crate) fn s3(&self) -> Signer {
         self.signer(self.admin(ACME), "s3")
     }
 
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.running.endpoint().strip_prefix("https://").expect("an HTTPS endpoint")
     }
 
-    pub fn ask(&self, method: &str, target: &str) -> Ask {
+    pub(crate) fn ask(&self, method: &str, target: &str) -> Ask {
         Ask::new(method, target, self.host())
     }
 
-    pub async fn send(&self, ask: &Ask) -> Answer {
+    pub(crate) async fn send(&self, ask: &Ask) -> Answer {
         self.send_bytes(&ask.bytes()).await
     }
 
     /// Sends bytes over TLS and reads the answer.
-    pub async fn send_bytes(&self, bytes: &[u8]) -> Answer {
+    pub(crate) async fn send_bytes(&self, bytes: &[u8]) -> Answer {
         let mut stream = self.connect().await;
         // A server that has answered already may have closed its side.
         let _ = stream.write_all(bytes).await;
@@ -105,12 +104,12 @@ impl Cloud {
         Answer::read(stream).await
     }
 
-    pub async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+    pub(crate) async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
         self.connect_as("127.0.0.1").await.expect("a handshake under ca.pem")
     }
 
     /// A connection to the server under another of its names.
-    pub async fn connect_as(
+    pub(crate) async fn connect_as(
         &self,
         name: &str,
     ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
@@ -129,7 +128,7 @@ impl Cloud {
     }
 
     /// Sends bytes over plain HTTP.
-    pub async fn send_plain(&self, ask: &Ask) -> Answer {
+    pub(crate) async fn send_plain(&self, ask: &Ask) -> Answer {
         let endpoint = self.running.http_endpoint().expect("an HTTP endpoint");
         let address = endpoint.strip_prefix("http://").expect("http");
         let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -138,7 +137,7 @@ impl Cloud {
     }
 
     /// Makes a bucket of the first account.
-    pub async fn make_bucket(&self, name: &str) {
+    pub(crate) async fn make_bucket(&self, name: &str) {
         let body = format!(
             "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint>\
              </CreateBucketConfiguration>"
@@ -147,17 +146,17 @@ impl Cloud {
         self.send(&self.s3().sign(ask)).await.expect_ok();
     }
 
-    pub async fn put(&self, path: &str, content: &[u8]) {
+    pub(crate) async fn put(&self, path: &str, content: &[u8]) {
         let ask = self.ask("PUT", path).body(content.to_vec());
         self.send(&self.s3().sign(ask)).await.expect_ok();
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(&self.s3().sign(self.ask("GET", path))).await
     }
 
     /// A Query call of IAM or STS.
-    pub async fn query(&self, signer: &Signer, form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn query(&self, signer: &Signer, form: &[(&str, &str)]) -> Answer {
         let text: Vec<String> = form
             .iter()
             .map(|(name, value)| format!("{}={}", encode(name, true), encode(value, true)))
@@ -170,7 +169,12 @@ impl Cloud {
     }
 
     /// A KMS call.
-    pub async fn kms(&self, signer: &Signer, operation: &str, input: serde_json::Value) -> Answer {
+    pub(crate) async fn kms(
+        &self,
+        signer: &Signer,
+        operation: &str,
+        input: serde_json::Value,
+    ) -> Answer {
         let ask = self
             .ask("POST", "/")
             .header("content-type", "application/x-amz-json-1.1")
@@ -180,7 +184,7 @@ impl Cloud {
     }
 }
 
-pub fn options(root: &TempDir, clock: Arc<dyn Clock>) -> ServeOptions {
+pub(crate) fn options(root: &TempDir, clock: Arc<dyn Clock>) -> ServeOptions {
     let principal = |account: &str, kind, name: &str, profile: &str| Bootstrap {
         account: account.to_owned(),
         kind,
@@ -204,16 +208,16 @@ pub fn options(root: &TempDir, clock: Arc<dyn Clock>) -> ServeOptions {
 
 /// A request as it goes over the wire.
 #[derive(Clone)]
-pub struct Ask {
-    pub method: String,
+pub(crate) struct Ask {
+    pub(crate) method: String,
     /// Path and query, raw.
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Ask {
-    pub fn new(method: &str, target: &str, host: &str) -> Ask {
+    pub(crate) fn new(method: &str, target: &str, host: &str) -> Ask {
         Ask {
             method: method.to_owned(),
             target: target.to_owned(),
@@ -222,17 +226,17 @@ impl Ask {
         }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Ask {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Ask {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Ask {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Ask {
         self.body = body.into();
         self
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -248,19 +252,19 @@ impl Ask {
 
 /// Signs requests; every field may be bent for an attack.
 #[derive(Clone)]
-pub struct Signer {
-    pub credentials: Credentials,
-    pub service: String,
-    pub region: String,
-    pub now_ms: u64,
+pub(crate) struct Signer {
+    pub(crate) credentials: Credentials,
+    pub(crate) service: String,
+    pub(crate) region: String,
+    pub(crate) now_ms: u64,
     /// Headers left out of the signature although they are sent.
-    pub leave_unsigned: Vec<String>,
+    pub(crate) leave_unsigned: Vec<String>,
     /// Instead of the hash of the body.
-    pub payload: Option<String>,
+    pub(crate) payload: Option<String>,
 }
 
 impl Signer {
-    pub fn new(credentials: Credentials, service: &str, now_ms: u64) -> Signer {
+    pub(crate) fn new(credentials: Credentials, service: &str, now_ms: u64) -> Signer {
         Signer {
             credentials,
             service: service.to_owned(),
@@ -271,26 +275,26 @@ impl Signer {
         }
     }
 
-    pub fn payload(mut self, word: &str) -> Signer {
+    pub(crate) fn payload(mut self, word: &str) -> Signer {
         self.payload = Some(word.to_owned());
         self
     }
 
-    pub fn leaving(mut self, header: &str) -> Signer {
+    pub(crate) fn leaving(mut self, header: &str) -> Signer {
         self.leave_unsigned.push(header.to_owned());
         self
     }
 
-    pub fn timestamp(&self) -> String {
+    pub(crate) fn timestamp(&self) -> String {
         timestamp(self.now_ms)
     }
 
-    pub fn scope(&self) -> String {
+    pub(crate) fn scope(&self) -> String {
         let date = &self.timestamp()[..8];
         format!("{date}/{}/{}/aws4_request", self.region, self.service)
     }
 
-    pub fn key(&self) -> Vec<u8> {
+    pub(crate) fn key(&self) -> Vec<u8> {
         let secret = self.credentials.secret_access_key.as_str();
         let mut key = format!("AWS4{secret}").into_bytes();
         for part in self.scope().split('/') {
@@ -300,7 +304,7 @@ impl Signer {
     }
 
     /// With an `Authorization` header.
-    pub fn sign(&self, ask: Ask) -> Ask {
+    pub(crate) fn sign(&self, ask: Ask) -> Ask {
         let payload = self.payload.clone().unwrap_or_else(|| sha256(&ask.body));
         let mut ask = ask.header("x-amz-date", &self.timestamp());
         if self.service == "s3" {
@@ -321,7 +325,7 @@ impl Signer {
     }
 
     /// As a presigned URL.
-    pub fn presign(&self, ask: Ask, expires_seconds: &str) -> Ask {
+    pub(crate) fn presign(&self, ask: Ask, expires_seconds: &str) -> Ask {
         let payload = self.payload.clone().unwrap_or_else(|| "UNSIGNED-PAYLOAD".to_owned());
         let names = self.signed_names(&ask);
         let mut parameters = vec![
@@ -346,7 +350,7 @@ impl Signer {
         ask
     }
 
-    pub fn signature(&self, ask: &Ask, names: &[String], payload: &str) -> String {
+    pub(crate) fn signature(&self, ask: &Ask, names: &[String], payload: &str) -> String {
         let request = canonical_request(ask, names, payload);
         let text = format!(
             "AWS4-HMAC-SHA256\n{}\n{}\n{}",
@@ -370,7 +374,7 @@ impl Signer {
     }
 }
 
-pub fn canonical_request(ask: &Ask, names: &[String], payload: &str) -> String {
+pub(crate) fn canonical_request(ask: &Ask, names: &[String], payload: &str) -> String {
     let (path, query) = ask.target.split_once('?').unwrap_or((&ask.target, ""));
     let mut pairs: Vec<(String, String)> = query
         .split('&')
@@ -397,15 +401,15 @@ pub fn canonical_request(ask: &Ask, names: &[String], payload: &str) -> String {
     text
 }
 
-pub fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
+pub(crate) fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, bytes))
 }
 
-pub fn encode(text: &str, slash_too: bool) -> String {
+pub(crate) fn encode(text: &str, slash_too: bool) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'/' if !slash_too => "/".to_owned(),
@@ -417,7 +421,7 @@ pub fn encode(text: &str, slash_too: bool) -> String {
         .collect()
 }
 
-pub fn timestamp(ms: u64) -> String {
+pub(crate) fn timestamp(ms: u64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(i64::try_from(ms / 1000).expect("a time"))
         .expect("a time");
     format!(
@@ -433,14 +437,14 @@ pub fn timestamp(ms: u64) -> String {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Answer {
+    pub(crate) async fn read<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Answer {
         let mut bytes = Vec::new();
         // A connection cut after the answer is no news.
         let _ = stream.read_to_end(&mut bytes).await;
@@ -471,39 +475,39 @@ impl Answer {
         Answer { status, headers, body }
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// The text of an XML element.
-    pub fn xml(&self, element: &str) -> Option<String> {
+    pub(crate) fn xml(&self, element: &str) -> Option<String> {
         let text = self.text();
         let (_, after) = text.split_once(&format!("<{element}>"))?;
         Some(after.split_once(&format!("</{element}>"))?.0.to_owned())
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// The error's code, in whatever shape.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let json = self.json()["__type"].as_str().map(str::to_owned);
         json.or_else(|| self.xml("Code")).unwrap_or_default()
     }
 
     #[track_caller]
-    pub fn expect_ok(self) -> Answer {
+    pub(crate) fn expect_ok(self) -> Answer {
         assert!((200..300).contains(&self.status), "{}: {}", self.status, self.text());
         self
     }
 
     #[track_caller]
-    pub fn expect(self, what: &str, status: u16, code: &str) -> Answer {
+    pub(crate) fn expect(self, what: &str, status: u16, code: &str) -> Answer {
         let found = (self.status, self.code());
         assert_eq!(found, (status, code.to_owned()), "{what}: {}", self.text());
         self

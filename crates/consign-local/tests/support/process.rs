@@ -1,8 +1,6 @@
 //! A local cloud in a process of its own: for other people's clients, and for being killed.
 //!
-//! The process is this test binary again, running the test `serve_process` alone. A test file that
-//! uses [`Process`] has that test, ignored, calling [`serve`].
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+//! The process is this test binary again, running [`serve_process`] alone.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,7 +19,9 @@ use super::{ACME, Answer, Ask, GLOBEX, REGION, Signer};
 const ROOT: &str = "CONSIGN_LOCAL_TEST_ROOT";
 
 /// The other side of [`Process::start`]; never returns when it is.
-pub fn serve() {
+#[test]
+#[ignore = "the other process of these tests"]
+fn serve_process() {
     let Some(root) = std::env::var_os(ROOT) else {
         return;
     };
@@ -62,19 +62,19 @@ pub fn serve() {
 }
 
 /// A running process; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Kept open: after a minute the test harness of the other process writes again, and ends if
     /// nobody could read it.
     out: Option<BufReader<ChildStdout>>,
-    pub env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
 }
 
 impl Process {
-    pub fn start(root: &Path) -> Process {
+    pub(crate) fn start(root: &Path) -> Process {
         let program = std::env::current_exe().expect("the test's own program");
         let child = Command::new(program)
-            .args(["--exact", "serve_process", "--ignored", "--nocapture"])
+            .args(["--exact", "support::process::serve_process", "--ignored", "--nocapture"])
             .env(ROOT, root)
             .stdout(Stdio::piped())
             .spawn()
@@ -97,17 +97,17 @@ impl Process {
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
     }
 
-    pub fn endpoint(&self) -> &str {
+    pub(crate) fn endpoint(&self) -> &str {
         &self.env["AWS_ENDPOINT_URL"]
     }
 
     /// A tool with this cloud in its environment and nothing of the person's own.
-    pub fn tool(&self, program: &Path) -> Command {
+    pub(crate) fn tool(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -126,7 +126,7 @@ impl Process {
     }
 
     /// The long-term credentials of a profile.
-    pub fn credentials(&self, profile: &str) -> Credentials {
+    pub(crate) fn credentials(&self, profile: &str) -> Credentials {
         let file = &self.env["AWS_SHARED_CREDENTIALS_FILE"];
         let text = std::fs::read_to_string(file).expect("the credentials file");
         let section = text.split(&format!("[{profile}]")).nth(1).expect("the profile");
@@ -143,7 +143,7 @@ impl Process {
     }
 
     /// The first account's administrator, now.
-    pub fn admin(&self) -> Admin {
+    pub(crate) fn admin(&self) -> Admin {
         let endpoint = &self.env["PLAIN_ENDPOINT"];
         let host = endpoint.strip_prefix("http://").expect("http").to_owned();
         let credentials = self.credentials(&format!("admin-{ACME}"));
@@ -160,7 +160,7 @@ impl Drop for Process {
 
 /// Speaks plain HTTP as the administrator, and takes a cut connection for an answer.
 #[derive(Clone)]
-pub struct Admin {
+pub(crate) struct Admin {
     host: String,
     credentials: Credentials,
     service: &'static str,
@@ -168,22 +168,22 @@ pub struct Admin {
 
 impl Admin {
     /// The same administrator at another service.
-    pub fn for_service(self, service: &'static str) -> Admin {
+    pub(crate) fn for_service(self, service: &'static str) -> Admin {
         Admin { service, ..self }
     }
 
     /// A Query call.
-    pub async fn query(&self, form: &str) -> Option<Answer> {
+    pub(crate) async fn query(&self, form: &str) -> Option<Answer> {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         self.send_with("POST", "/", &headers, form.as_bytes()).await
     }
 
     /// `None` if the server went away before it answered.
-    pub async fn send(&self, method: &str, target: &str, body: &[u8]) -> Option<Answer> {
+    pub(crate) async fn send(&self, method: &str, target: &str, body: &[u8]) -> Option<Answer> {
         self.send_with(method, target, &[], body).await
     }
 
-    pub async fn send_with(
+    pub(crate) async fn send_with(
         &self,
         method: &str,
         target: &str,
@@ -211,7 +211,7 @@ impl Admin {
 }
 
 /// A judge by name: from `CONSIGN_JUDGES`, from `target/judges/bin`, or from PATH.
-pub fn judge(name: &str) -> Option<PathBuf> {
+pub(crate) fn judge(name: &str) -> Option<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![manifest.join("../../target/judges/bin")];
     folders.splice(0..0, std::env::var_os("CONSIGN_JUDGES").map(PathBuf::from));
@@ -220,7 +220,7 @@ pub fn judge(name: &str) -> Option<PathBuf> {
 }
 
 /// All judges named, or `None` with a visible line.
-pub fn judges<const N: usize>(names: [&str; N]) -> Option<[PathBuf; N]> {
+pub(crate) fn judges<const N: usize>(names: [&str; N]) -> Option<[PathBuf; N]> {
     let found = names.map(judge);
     for (name, path) in names.iter().zip(&found) {
         if path.is_none() {
@@ -234,7 +234,7 @@ pub fn judges<const N: usize>(names: [&str; N]) -> Option<[PathBuf; N]> {
 
 /// Runs a command; its output is the message when it fails.
 #[track_caller]
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().expect("the tool starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,7 @@
 //! Exchanges to test with, and a world that steps are performed in without any network.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
-#![allow(clippy::panic, reason = "this is test code in all its parts")]
+
+pub(crate) mod mutant;
+pub(crate) mod place;
 
 use consign_model::{Date, Exchange, LaneName, PartyName};
 use consign_provision::desired::DesiredLane;
@@ -13,7 +14,7 @@ use consign_provision::{Desired, DesiredQueue, KeyArn};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Two accounts, roles, a bucket each way owned by the first: the shape of the research.
-pub const ROLES: &str = r#"
+pub(crate) const ROLES: &str = r#"
 version = 1
 exchange = "acme-globex"
 region = "eu-west-1"
@@ -34,7 +35,7 @@ owner = "acme"
 "#;
 
 /// A generator and a publisher of one organisation, and a consumer of another.
-pub const INBOX: &str = r#"
+pub(crate) const INBOX: &str = r#"
 version = 1
 exchange = "acme-globex"
 region = "eu-west-1"
@@ -61,7 +62,7 @@ to = ["reports-in"]
 "#;
 
 /// The same with roles, a quarantine, routes by tags, a second inbox of a third party, and a lane.
-pub fn full_inbox() -> String {
+pub(crate) fn full_inbox() -> String {
     INBOX
         .replace("principal = \"user/", "trust = \"account\"\nprincipal = \"role/")
         .replace(
@@ -90,7 +91,7 @@ to = ["globex"]
 }
 
 /// The same with roles that `apply` makes: globex's own people act for it, acme's through a broker.
-pub fn roles_to_make() -> String {
+pub(crate) fn roles_to_make() -> String {
     let acme = "principal = \"role/xfer/acme-ours\"";
     let globex = "principal = \"role/acme-transfer\"";
     let broker = "trust = \"arn:aws:iam::222222222222:root\"\nexternal_id = \"acme-4711\"";
@@ -100,7 +101,7 @@ pub fn roles_to_make() -> String {
 }
 
 /// A hub with so many partners, each in an account of its own, and a lane each way.
-pub fn hub(partners: usize) -> String {
+pub(crate) fn hub(partners: usize) -> String {
     let mut text = "version = 1\nexchange = \"acme\"\nregion = \"eu-west-1\"\n".to_owned()
         + "[party.lab]\naccount = \"111111111111\"\nprincipal = \"user/consign/lab\"\n";
     let mut members = String::new();
@@ -116,22 +117,22 @@ pub fn hub(partners: usize) -> String {
         + "[lane.orders]\neach = \"partners\"\nto = [\"lab\"]\n"
 }
 
-pub fn exchange(text: &str) -> Exchange {
+pub(crate) fn exchange(text: &str) -> Exchange {
     let today = Date::parse("2026-11-21").expect("a date");
     Exchange::parse(text, "exchange.toml", today).expect(text)
 }
 
-pub fn desired(text: &str) -> Desired {
+pub(crate) fn desired(text: &str) -> Desired {
     Desired::of(&exchange(text)).expect("an exchange that can be provisioned")
 }
 
 /// Users in one account: what `consign init --template two-way` needs least for.
-pub fn users_in_one_account() -> String {
+pub(crate) fn users_in_one_account() -> String {
     ROLES.replace("222222222222", "111111111111").replace("role/", "user/")
 }
 
 /// The exchanges that every general test runs over.
-pub fn shapes() -> Vec<(&'static str, String)> {
+pub(crate) fn shapes() -> Vec<(&'static str, String)> {
     let with =
         |line: &str| ROLES.replace("owner = \"acme\"\n", &format!("owner = \"acme\"\n{line}\n"));
     let third =
@@ -158,7 +159,7 @@ pub fn shapes() -> Vec<(&'static str, String)> {
 }
 
 /// Three that differ in everything the order of steps depends on, for exhaustive tests.
-pub fn few_shapes() -> Vec<(&'static str, String)> {
+pub(crate) fn few_shapes() -> Vec<(&'static str, String)> {
     let few = [
         "roles, two accounts",
         "users, one account",
@@ -170,11 +171,11 @@ pub fn few_shapes() -> Vec<(&'static str, String)> {
     shapes().into_iter().filter(|(name, _)| few.contains(name)).collect()
 }
 
-pub fn lane(name: &str) -> LaneName {
+pub(crate) fn lane(name: &str) -> LaneName {
     LaneName::parse(name).expect("a lane")
 }
 
-pub fn party(name: &str) -> PartyName {
+pub(crate) fn party(name: &str) -> PartyName {
     PartyName::parse(name).expect("a party")
 }
 
@@ -183,7 +184,7 @@ fn no_queues() -> ObservedQueues {
 }
 
 /// A world in which nothing of the exchange exists and every account can be seen.
-pub fn empty_world(desired: &Desired) -> Observed {
+pub(crate) fn empty_world(desired: &Desired) -> Observed {
     let absent = || ObservedLane { bucket: Sight::Absent, key: Sight::Absent };
     Observed {
         lanes: desired.lanes.keys().map(|name| (name.clone(), absent())).collect(),
@@ -194,7 +195,7 @@ pub fn empty_world(desired: &Desired) -> Observed {
 }
 
 /// The same with every role there that `apply` may not make.
-pub fn world_with_roles(desired: &Desired) -> Observed {
+pub(crate) fn world_with_roles(desired: &Desired) -> Observed {
     let mut world = empty_world(desired);
     for party in desired.parties.values().filter(|party| !party.can_be_made()) {
         let present = Sight::Present(ObservedPrincipal::default());
@@ -204,20 +205,20 @@ pub fn world_with_roles(desired: &Desired) -> Observed {
 }
 
 /// Performs steps on an [`Observed`] as AWS would, refusing what AWS would refuse.
-pub struct World<'a> {
-    pub desired: &'a Desired,
-    pub observed: Observed,
+pub(crate) struct World<'a> {
+    pub(crate) desired: &'a Desired,
+    pub(crate) observed: Observed,
     /// Stand-ins live as long as one run of `apply` does.
     stand_ins: BTreeMap<String, String>,
     keys_made: usize,
 }
 
 impl<'a> World<'a> {
-    pub fn new(desired: &'a Desired, observed: Observed) -> World<'a> {
+    pub(crate) fn new(desired: &'a Desired, observed: Observed) -> World<'a> {
         World { desired, observed, stand_ins: BTreeMap::new(), keys_made: 0 }
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.stand_ins.clear();
     }
 
@@ -296,7 +297,7 @@ impl<'a> World<'a> {
         assert!(!policy.contains(":key/to-be-created"), "a stand-in was sent: {policy}");
     }
 
-    pub fn perform(&mut self, step: &Step) {
+    pub(crate) fn perform(&mut self, step: &Step) {
         match &step.action {
             Action::CreateUser { name, tags, .. } => {
                 let made = ObservedPrincipal { tags: tags.clone(), ..Default::default() };

@@ -1,9 +1,6 @@
 //! Documents that hold, with small edits: the files of `testdata/mutants` and, about repositories
 //! and their inboxes, of `testdata/mutants-inbox`.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "this is test code in all its parts")]
-
 use crate::support;
 use consign_provision::documents::{Folder, Hints};
 use consign_provision::prove::Documents;
@@ -15,18 +12,18 @@ use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mutant {
-    pub base: String,
-    pub document: String,
-    pub edits: Vec<Edit>,
-    pub breaks: String,
-    pub changes: bool,
-    pub line: (String, String),
+pub(crate) struct Mutant {
+    pub(crate) base: String,
+    pub(crate) document: String,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) breaks: String,
+    pub(crate) changes: bool,
+    pub(crate) line: (String, String),
 }
 
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-pub enum Edit {
+pub(crate) enum Edit {
     Remove { remove: String },
     Set { set: String, to: Value },
     Move { r#move: String, to: String },
@@ -104,7 +101,7 @@ fn testdata(name: &str) -> PathBuf {
 }
 
 /// Every mutant by name, in order.
-pub fn mutants() -> Vec<(String, Mutant)> {
+pub(crate) fn mutants() -> Vec<(String, Mutant)> {
     let folders = ["mutants", "mutants-inbox"].map(|name| std::fs::read_dir(testdata(name)));
     let entries = folders.into_iter().flat_map(Result::unwrap);
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -118,13 +115,13 @@ pub fn mutants() -> Vec<(String, Mutant)> {
     files.into_iter().map(read).collect()
 }
 
-pub fn base(name: &str) -> (String, Desired) {
+pub(crate) fn base(name: &str) -> (String, Desired) {
     let text = std::fs::read_to_string(testdata(&format!("bases/{name}.toml"))).unwrap();
     let desired = support::desired(&text);
     (text, desired)
 }
 
-pub fn documents(desired: &Desired, mutant: Option<&Mutant>) -> Documents {
+pub(crate) fn documents(desired: &Desired, mutant: Option<&Mutant>) -> Documents {
     let mut texts = BTreeMap::new();
     for (name, document) in desired.documents(&Keys::new()) {
         let mut value: Value = serde_json::from_str(&document.to_json()).unwrap();

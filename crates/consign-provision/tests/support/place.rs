@@ -1,5 +1,4 @@
 //! A local cloud of three accounts in a fresh folder, and clients that sign as anybody in it.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use consign_cloud::iam::CreateRole;
 use consign_cloud::sts::AssumeRole;
@@ -12,15 +11,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-pub const ACCOUNTS: [&str; 3] = ["111111111111", "222222222222", "222222222223"];
+pub(crate) const ACCOUNTS: [&str; 3] = ["111111111111", "222222222222", "222222222223"];
 
-pub struct Place {
-    pub running: Running,
-    pub root: TempDir,
+pub(crate) struct Place {
+    pub(crate) running: Running,
+    _root: TempDir,
 }
 
 impl Place {
-    pub async fn start() -> Place {
+    pub(crate) async fn start() -> Place {
         let root = TempDir::new().expect("a folder");
         let running = consign_local::start(ServeOptions {
             root: root.path().join("cloud"),
@@ -32,10 +31,10 @@ impl Place {
             clock: Arc::new(SystemClock),
             observer: None,
         });
-        Place { running: running.await.expect("the local cloud"), root }
+        Place { running: running.await.expect("the local cloud"), _root: root }
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             endpoint: Some(self.running.endpoint().to_owned()),
             region: Some("eu-west-1".to_owned()),
@@ -44,18 +43,18 @@ impl Place {
         }
     }
 
-    pub async fn cloud(&self, credentials: Credentials) -> Cloud {
+    pub(crate) async fn cloud(&self, credentials: Credentials) -> Cloud {
         let settings = Settings { explicit_credentials: Some(credentials), ..self.settings() };
         Cloud::connect(&settings).await.expect("a client")
     }
 
-    pub async fn admin(&self, account: &str) -> Cloud {
+    pub(crate) async fn admin(&self, account: &str) -> Cloud {
         let found = self.running.admin_credentials(account).expect("an administrator");
         let (id, secret) = (found.access_key_id.clone(), found.secret_access_key.to_string());
         self.cloud(Credentials::new(id, secret, None)).await
     }
 
-    pub async fn hands(&self) -> Hands {
+    pub(crate) async fn hands(&self) -> Hands {
         let mut hands = Hands::none();
         for account in ACCOUNTS {
             let id = AccountId::parse(account).expect("an account");
@@ -65,14 +64,14 @@ impl Place {
     }
 
     /// Makes the roles that `apply` does not, for their account's administrators to assume.
-    pub async fn make_roles(&self, desired: &Desired) {
+    pub(crate) async fn make_roles(&self, desired: &Desired) {
         for party in desired.parties.values().filter(|party| !party.can_be_made()) {
             self.make_role(party).await;
         }
     }
 
     /// Makes a party's role, as its own administrator would.
-    pub async fn make_role(&self, party: &DesiredParty) {
+    pub(crate) async fn make_role(&self, party: &DesiredParty) {
         let create = CreateRole {
             path: party.principal.path().to_owned(),
             name: party.principal.name().to_owned(),
@@ -84,7 +83,7 @@ impl Place {
     }
 
     /// Plans and applies all of `desired`.
-    pub async fn apply(&self, desired: &Desired) -> Hands {
+    pub(crate) async fn apply(&self, desired: &Desired) -> Hands {
         let hands = self.hands().await;
         let observed = observe(desired, &hands).await.expect("an observation");
         let plan = plan(desired, &observed).expect("a plan");
@@ -95,11 +94,11 @@ impl Place {
     }
 
     /// A client that signs as the party.
-    pub async fn party(&self, desired: &Desired, name: &str) -> Cloud {
+    pub(crate) async fn party(&self, desired: &Desired, name: &str) -> Cloud {
         self.cloud(self.party_credentials(desired, name).await).await
     }
 
-    pub async fn party_credentials(&self, desired: &Desired, name: &str) -> Credentials {
+    pub(crate) async fn party_credentials(&self, desired: &Desired, name: &str) -> Credentials {
         let party = &desired.parties[&consign_model::PartyName::parse(name).expect("a party")];
         let admin = self.admin(party.account.as_ref()).await;
         if party.is_user() {
@@ -121,7 +120,7 @@ impl Place {
 }
 
 /// A trust policy for one principal.
-pub fn trust(principal: &str, condition: &str) -> String {
+pub(crate) fn trust(principal: &str, condition: &str) -> String {
     format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"AWS":"{principal}"}},"Condition":{condition}}}]}}"#
     )

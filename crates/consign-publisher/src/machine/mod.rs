@@ -417,8 +417,12 @@ impl Handling {
     /// Counts a failed request of the present task; whether it may be asked again. Parts that fail while
     /// one of them waits fail together: that is one failure.
     fn count_failure(&mut self) -> bool {
-        self.failures += u32::from(!self.waiting);
+        self.failures = self.failures_with_this();
         self.failures < self.limits.attempts_max
+    }
+
+    fn failures_with_this(&self) -> u32 {
+        self.failures + u32::from(!self.waiting)
     }
 
     fn wait(&mut self, failure: Failure, effects: &mut Vec<Effect>) {

@@ -43,8 +43,7 @@ impl Handling {
             }
             Err(failure @ (Failure::Passing | Failure::Throttled)) => {
                 upload.note(part, None);
-                let failures = self.failures + u32::from(!self.waiting);
-                if failures >= self.limits.attempts_max {
+                if self.failures_with_this() >= self.limits.attempts_max {
                     self.abort(&upload, effects);
                 }
                 self.failed(failure, Phase::Uploading(found, Some(upload)), effects);

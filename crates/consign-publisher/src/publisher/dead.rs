@@ -96,8 +96,8 @@ impl Publisher {
     /// Tries everything again that lies in the queue now, or of that only what has one of these causes.
     ///
     /// What stays is held until the end, so that it does not come between. Where that takes longer than
-    /// a lease it does come; it is held again, and when as many
-    /// came again in a row as were seen, nothing new is behind them.
+    /// a lease it does come; it is held again, and when as many came again in a row as were seen, nothing
+    /// new is behind them.
     ///
     /// # Errors
     /// When the queue cannot be read; what was delivered until then is delivered, and nothing that is

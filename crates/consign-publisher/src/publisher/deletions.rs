@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Publisher;
+use super::queue::BATCH;
 use crate::failure::Failure;
 
-/// SQS's largest batch.
-const BATCH: usize = 10;
 /// Little beside what a handling takes; at five hundred messages a second ten come together in it.
 const LINGER: Duration = Duration::from_millis(20);
 /// Who says that a message is done with waits while so many others do.
@@ -90,10 +89,7 @@ impl Publisher {
                     let _nobody_waits = wanted.answer.send(self.told("delete a message", deleted));
                 }
             }
-            Err(error) if is_of_batches(&error) => {
-                shelf.takes_batches.store(false, Ordering::Relaxed);
-                self.delete_singly(&shelf, batch).await;
-            }
+            Err(error) if is_of_batches(&error) => self.delete_singly(&shelf, batch).await,
             Err(error) => {
                 let failed: Result<(), Failure> = self.told("delete messages", Err(error));
                 for wanted in batch {
@@ -106,6 +102,10 @@ impl Publisher {
     async fn delete_singly(&self, shelf: &Shelf, batch: Vec<Wanted>) {
         for wanted in batch {
             let deleted = self.setup.cloud.sqs().delete(&shelf.queue, &wanted.receipt).await;
+            if deleted.is_ok() {
+                // So it was for being a batch that the batch was refused.
+                shelf.takes_batches.store(false, Ordering::Relaxed);
+            }
             let _nobody_waits = wanted.answer.send(self.told("delete a message", deleted));
         }
     }

@@ -16,7 +16,7 @@ use crate::notice::{Alarm, Notice, RECEIVE};
 
 /// SQS's longest wait, and its largest batch.
 const WAIT_SECONDS: u32 = 20;
-const BATCH: usize = 10;
+pub(super) const BATCH: usize = 10;
 /// Requests for messages under way at once: one alone is answered with ten at most.
 const RECEIVERS: usize = 4;
 /// Between two tries to read a queue that cannot be read.

@@ -73,12 +73,6 @@ impl Gpg {
         succeed(&mut self.command(arguments), input)
     }
 
-    pub(crate) fn fails(&self, arguments: &[&str], input: &[u8]) -> String {
-        let output = run(&mut self.command(arguments), input);
-        assert!(!output.status.success(), "gpg {arguments:?} should fail");
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    }
-
     /// Makes a key from lines as `gpg --full-generate-key --batch` reads them.
     pub(crate) fn generate(&self, name: &str, lines: &str) {
         let script = format!("%no-protection\n{lines}\nName-Real: {name}\n%commit\n");

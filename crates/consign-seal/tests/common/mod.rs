@@ -1,10 +1,9 @@
 //! What the tests of this crate share.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+pub(crate) mod gpg;
+pub(crate) mod s3ec;
 
 #[cfg(feature = "openpgp")]
-pub(crate) mod gpg;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,7 +1,5 @@
 //! What the tests of the S3 Encryption Client formats share.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 use consign_seal::s3ec::{
     self, AesKey, CommitmentPolicy, DataKey, ExpectedContext, Header, MetadataRead, OpenPolicy,
     Opener, Pairs, RsaPrivateKey, Sealer, Suite,

@@ -1,5 +1,4 @@
 //! What the tests of this folder share.
-#![allow(dead_code, reason = "every test uses a part of it")]
 
 use consign::{Office, Progress, ReceiveOptions, Received, SendOptions, Sent};
 use consign_testkit::World;

@@ -11,7 +11,7 @@ use super::{queues, reasons, stop_when_asked, unless_stopped};
 use crate::args::{PublishDeadArgs, PublishRedriveArgs};
 use crate::error::{CommandError, Kind};
 use crate::settings::Settings;
-use crate::terminal::{Terminal, escape, table};
+use crate::terminal::{Terminal, table};
 
 /// For what is in hand when it is asked to stop.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -79,7 +79,7 @@ async fn discard(
     letters.retain(|(_, letter)| ids.contains(&letter.id));
     let found: BTreeSet<&String> = letters.iter().map(|(_, letter)| &letter.id).collect();
     if let Some(missing) = ids.iter().find(|id| !found.contains(id)) {
-        let message = format!("no message that was put aside has the id {}", escape(missing));
+        let message = format!("no message that was put aside has the id {missing:?}");
         return Err(CommandError::new(Kind::NotFound, message).hint("consign publish dead"));
     }
     terminal.say(&text(&letters));

@@ -32,8 +32,8 @@ impl Log {
         Log { names, alarm_exec, counters }
     }
 
-    pub(super) fn started(&self, metrics: &tokio::net::TcpListener) {
-        let address = metrics.local_addr().map(|address| address.to_string());
+    pub(super) fn metrics(&self, listener: &tokio::net::TcpListener) {
+        let address = listener.local_addr().map(|address| address.to_string());
         say("info", "metrics", json!({"address": address.unwrap_or_default()}));
     }
 
@@ -141,6 +141,11 @@ impl Observer for Log {
             }
         })
     }
+}
+
+/// From now on a publisher looks for what is to be delivered.
+pub(super) fn started() {
+    say("info", "started", json!({"version": env!("CARGO_PKG_VERSION")}));
 }
 
 /// The last word of a publisher.

@@ -78,7 +78,7 @@ async fn deliver(
     let mut answering = JoinSet::new();
     if let Some(address) = args.metrics {
         let listener = http::listen(address).await?;
-        station.log.started(&listener);
+        station.log.metrics(&listener);
         answering.spawn(http::serve(listener, station.counters.clone()));
     }
     let mut tasks = JoinSet::new();
@@ -98,6 +98,7 @@ async fn deliver(
             }
         }
     }
+    log::started();
     while tasks.join_next().await.is_some() {}
     log::stopped();
     Ok(())
