@@ -28,6 +28,11 @@ use crate::error::CommandError;
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 
+/// A request is thousands of small allocations, most of them the SDK's. With the C library's allocator a
+/// publisher takes half as much processor time again (docs/decisions/0024-allocator.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(typed());
     let terminal = Terminal::new(arguments.global.json, arguments.global.quiet)

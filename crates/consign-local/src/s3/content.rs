@@ -24,6 +24,16 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(
+        folder: &BlobFolder,
+        key: DataKey,
+        opened: Opened,
+        range: std::ops::Range<u64>,
+    ) -> Reader {
+        let (folder, at, end) = (folder.clone(), range.start, range.end);
+        Reader { folder, key, opened, at, end, current: None }
+    }
+
     fn read(&mut self) -> std::io::Result<Vec<Bytes>> {
         if self.at >= self.end {
             return Ok(Vec::new());
@@ -56,6 +66,21 @@ fn spawn(mut reader: Reader) -> JoinHandle<Read> {
     })
 }
 
+/// A range of a stored content at once, for what is small; blocks.
+pub(super) fn read_whole(
+    folder: &BlobFolder,
+    key: DataKey,
+    opened: Opened,
+    range: std::ops::Range<u64>,
+) -> std::io::Result<Vec<Bytes>> {
+    let mut reader = Reader::new(folder, key, opened, range);
+    let mut pieces = Vec::new();
+    while reader.at < reader.end {
+        pieces.append(&mut reader.read()?);
+    }
+    Ok(pieces)
+}
+
 /// A range of a stored content. Dropping it lets go of the blobs.
 pub(super) struct Content {
     ready: VecDeque<Bytes>,
@@ -72,15 +97,8 @@ impl Content {
         opened: Opened,
         range: std::ops::Range<u64>,
     ) -> Result<Content, ApiError> {
-        let reader = Reader {
-            folder: folder.clone(),
-            key,
-            opened,
-            at: range.start,
-            end: range.end,
-            current: None,
-        };
         let left = range.end.saturating_sub(range.start);
+        let reader = Reader::new(folder, key, opened, range);
         let mut content = Content { ready: VecDeque::new(), ahead: Some(spawn(reader)), left };
         std::future::poll_fn(|context| content.poll_ahead(context))
             .await

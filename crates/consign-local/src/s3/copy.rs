@@ -7,21 +7,22 @@ use percent_encoding::percent_decode_str;
 use super::about::{check_acl, parse_tag_header, write_facts};
 use super::ask::{Ask, expect_owner, invalid_argument, invalid_request, refused};
 use super::checksum::Algorithm;
-use super::content::Content;
+use super::content::{self, Content};
 use super::encryption::{self, CustomerKey, Plan};
 use super::get::{Found, find_object, names_etag, write_checksum};
-use super::ingest::{Ingest, Ingested};
+use super::ingest::{GATHER_BYTES, Ingest, Ingested};
 use super::multipart::{open_upload, part_facts, store_part, upload_algorithm};
 use super::put::{PUT_BYTES_MAX, check_early, describe_written, requested_condition, whole_object};
 use super::response::{Answer, iso_date, parse_http_date, set, xml};
-use super::store::{About, Bucket, DataKey, Object};
+use super::store::{About, Bucket, DataKey, Object, Opened};
 use super::xml::Document;
 use crate::error::ApiError;
+use crate::state::State;
 
 const SOURCE: &str = "x-amz-copy-source";
 
 /// The object that `x-amz-copy-source` names, if the caller may read it.
-async fn find_source(ask: &Ask) -> Result<Found, ApiError> {
+fn find_source(ask: &Ask) -> Result<Found, ApiError> {
     let text = ask.header(SOURCE).unwrap_or_default();
     let refuse = || {
         invalid_argument(
@@ -45,8 +46,7 @@ async fn find_source(ask: &Ask) -> Result<Found, ApiError> {
     }
     let bucket = ask.store().bucket(bucket).map_err(|error| refused(&error))?;
     expect_owner(ask.header("x-amz-source-expected-bucket-owner"), &bucket)?;
-    let found =
-        find_object(ask, bucket, key, version_id.as_deref(), &["s3:GetObject"], false).await;
+    let found = find_object(ask, bucket, key, version_id.as_deref(), &["s3:GetObject"], false);
     let found = found.map_err(|error| match error.code.as_str() {
         // A named delete marker cannot be copied, and is no method problem of the target.
         "MethodNotAllowed" => invalid_request(
@@ -99,24 +99,41 @@ async fn transfer(
     let customer = CustomerKey::of_copy_source(ask)?;
     encryption::check_customer(&found.object.seal, customer.as_ref())?;
     let source = encryption::open(ask, &found.object.seal, customer.as_ref())?;
-    let (bucket, source_key) = (found.bucket.name.clone(), found.key.clone());
-    let (version, wanted) = (found.version.clone(), range.clone());
-    let opened = ask
-        .blocking(move |state| {
-            state.store.open_content(&bucket, source_key.as_bytes(), &version, wanted)
-        })
-        .await?
-        .map_err(|error| refused(&error))?;
-    let Some(opened) = opened else {
-        let message = "The source was replaced while it was copied. Please try again.";
-        return Err(ApiError::new(StatusCode::CONFLICT, "OperationAborted", message));
-    };
-    let mut ingest = Ingest::start(ask.store().folder(), key, md5, vec![algorithm]);
+    let ingest = Ingest::start(ask.store().folder(), key, md5, vec![algorithm]);
+    let open = opening(found, range.clone());
+    if range.end - range.start <= GATHER_BYTES {
+        let state = ask.state.clone();
+        return ingest
+            .finish_with(move || {
+                let opened = open(&state)?;
+                content::read_whole(state.store.folder(), source, opened, range)
+                    .map_err(ApiError::internal)
+            })
+            .await;
+    }
+    let opened = ask.blocking(open).await??;
     let mut content = Content::open(ask.store().folder(), source, opened, range).await?;
+    let mut ingest = ingest;
     while let Some(bytes) = content.next().await {
-        ingest.push(bytes.map_err(ApiError::internal)?).await?;
+        ingest = ingest.push(bytes.map_err(ApiError::internal)?).await?;
     }
     ingest.finish().await
+}
+
+/// Opens the content of the source, which may have gone away since it was found.
+fn opening(
+    found: &Found,
+    range: std::ops::Range<u64>,
+) -> impl FnOnce(&State) -> Result<Opened, ApiError> + Send + 'static {
+    let (bucket, key) = (found.bucket.name.clone(), found.key.clone());
+    let version = found.version.clone();
+    move |state| {
+        let opened = state.store.open_content(&bucket, key.as_bytes(), &version, range);
+        opened.map_err(|error| refused(&error))?.ok_or_else(|| {
+            let message = "The source was replaced while it was copied. Please try again.";
+            ApiError::new(StatusCode::CONFLICT, "OperationAborted", message)
+        })
+    }
 }
 
 pub(super) async fn copy_object(ask: &Ask) -> Answer {
@@ -124,7 +141,7 @@ pub(super) async fn copy_object(ask: &Ask) -> Answer {
     let (about, replaces_tags) = requested_about(ask)?;
     let facts = write_facts(ask, &about.tags, true);
     ask.allow_on_key(&bucket, ask.key(), "s3:PutObject", &facts)?;
-    let found = find_source(ask).await?;
+    let found = find_source(ask)?;
     let about = merged_about(ask, &bucket, &found, about, replaces_tags)?;
     if check_acl(ask, &bucket)? {
         ask.allow_on_key(&bucket, ask.key(), "s3:PutObjectAcl", &facts)?;
@@ -138,7 +155,7 @@ pub(super) async fn copy_object(ask: &Ask) -> Answer {
     let condition = requested_condition(ask)?;
     let plan = Plan::of_request(ask, &bucket)?;
     check_self_copy(ask, &found, &bucket)?;
-    check_early(ask, &bucket, &condition).await?;
+    check_early(ask, &bucket, &condition)?;
     let algorithm = copy_algorithm(ask, &found.object)?;
     let (key, seal) = plan.make_key(ask, &bucket, ask.key())?;
     let md5 = encryption::has_md5_etag(&seal);
@@ -264,9 +281,9 @@ fn copy_algorithm(ask: &Ask, source: &Object) -> Result<Algorithm, ApiError> {
 pub(super) async fn upload_part_copy(ask: &Ask) -> Answer {
     let bucket = ask.bucket()?;
     ask.allow_on_key(&bucket, ask.key(), "s3:PutObject", &part_facts(ask))?;
-    let found = find_source(ask).await?;
+    let found = find_source(ask)?;
     let range = source_range(ask, found.object.bytes)?;
-    let open = open_upload(ask, &bucket).await?;
+    let open = open_upload(ask, &bucket)?;
     let algorithm = upload_algorithm(&open.upload)?;
     let md5 = encryption::has_md5_etag(&open.upload.seal);
     let ingested = transfer(ask, &found, range, &open.key, md5, algorithm).await?;

@@ -31,7 +31,7 @@ pub(super) struct Found {
 
 pub(super) async fn get_object(ask: &Ask) -> Answer {
     for _ in 0..RETRIES_MAX {
-        let found = find_readable(ask, &["s3:GetObject"]).await?;
+        let found = find_readable(ask, &["s3:GetObject"])?;
         if let Some(response) = answer_get(ask, &found).await? {
             return Ok(response);
         }
@@ -130,16 +130,16 @@ pub(super) fn versioned_action(action: &str, version_id: Option<&str>) -> String
 }
 
 /// Finds the object that the request names, if the caller may do all of `actions` on it.
-pub(super) async fn find_readable(ask: &Ask, actions: &[&str]) -> Result<Found, ApiError> {
+pub(super) fn find_readable(ask: &Ask, actions: &[&str]) -> Result<Found, ApiError> {
     let bucket = ask.bucket()?;
     let version_id = requested_version(ask)?;
     let key = ask.key().to_owned();
-    find_object(ask, bucket, &key, version_id.as_deref(), actions, true).await
+    find_object(ask, bucket, &key, version_id.as_deref(), actions, true)
 }
 
 /// As [`find_readable`], of any key. What is not there is 404 for those who may list the bucket and
 /// 403 for everybody else: whether a key exists is a secret too.
-pub(super) async fn find_object(
+pub(super) fn find_object(
     ask: &Ask,
     bucket: Arc<Bucket>,
     key: &str,
@@ -147,10 +147,7 @@ pub(super) async fn find_object(
     actions: &[&str],
     direct: bool,
 ) -> Result<Found, ApiError> {
-    let (name, wanted, id) = (bucket.name.clone(), key.to_owned(), version_id.map(str::to_owned));
-    let found = ask
-        .blocking(move |state| state.store.find(&name, wanted.as_bytes(), id.as_deref()))
-        .await?;
+    let found = ask.store().find(&bucket.name, key.as_bytes(), version_id);
     let tags = match &found {
         Ok(Version { object: Some(object), .. }) => object.about.tags.as_slice(),
         _ => &[],
@@ -411,7 +408,7 @@ fn override_headers(ask: &Ask, headers: &mut HeaderMap) -> Result<(), ApiError> 
 }
 
 pub(super) async fn get_object_attributes(ask: &Ask) -> Answer {
-    let found = find_readable(ask, &["s3:GetObject", "s3:GetObjectAttributes"]).await?;
+    let found = find_readable(ask, &["s3:GetObject", "s3:GetObjectAttributes"])?;
     let Found { bucket, version, object, .. } = found;
     let customer = CustomerKey::of_request(ask)?;
     encryption::check_customer(&object.seal, customer.as_ref())?;
@@ -485,7 +482,7 @@ pub(super) fn write_checksum(document: &mut Document, checksum: &Checksum) {
 
 /// GetObjectAcl: the owner has full control, and nobody else anything.
 pub(super) async fn get_object_acl(ask: &Ask) -> Answer {
-    let found = find_readable(ask, &["s3:GetObjectAcl"]).await?;
+    let found = find_readable(ask, &["s3:GetObjectAcl"])?;
     Ok(xml(owner_acl(&found.bucket.account), "AccessControlPolicy"))
 }
 

@@ -2,7 +2,8 @@
 //! asked for.
 //!
 //! Bytes are gathered to a megabyte and then hashed, sealed and written on a blocking thread while
-//! the next megabyte arrives. No thread waits for a slow client.
+//! the next megabyte arrives. No thread waits for a slow client, and what is smaller than that is
+//! written by one thread in one go: for small objects the hops would cost more than the work.
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -14,7 +15,7 @@ use crate::error::ApiError;
 use crate::gate::Body;
 
 /// Large enough to make the hop to another thread cheap, small enough to hold two per upload.
-const GATHER_BYTES: usize = 1024 * 1024;
+pub(super) const GATHER_BYTES: u64 = 1024 * 1024;
 
 /// What came in.
 pub(super) struct Ingested {
@@ -36,10 +37,43 @@ impl Ingested {
 
 /// Writes one blob. Dropped before it is finished, it leaves nothing.
 pub(super) struct Ingest {
-    // INVARIANT: `None` only while a method awaits it.
-    worker: Option<JoinHandle<std::io::Result<Worker>>>,
+    writing: Writing,
     gathered: Vec<Bytes>,
-    gathered_bytes: usize,
+    gathered_bytes: u64,
+}
+
+enum Writing {
+    Planned(Plan),
+    Under(JoinHandle<std::io::Result<Worker>>),
+}
+
+/// What is to be written; nothing is on the disk yet.
+struct Plan {
+    folder: BlobFolder,
+    key: DataKey,
+    md5: bool,
+    algorithms: Vec<Algorithm>,
+}
+
+/// Whose turn it is, on a blocking thread.
+enum Turn {
+    First(Plan),
+    Next(Worker),
+}
+
+impl Turn {
+    fn take(self, gathered: &[Bytes]) -> std::io::Result<Worker> {
+        let mut worker = match self {
+            Turn::First(plan) => Worker {
+                writer: BlobWriter::create(&plan.folder, &plan.key)?,
+                md5: plan.md5.then(Md5::new),
+                hashers: plan.algorithms.into_iter().map(Hasher::new).collect(),
+            },
+            Turn::Next(worker) => worker,
+        };
+        worker.take(gathered)?;
+        Ok(worker)
+    }
 }
 
 struct Worker {
@@ -78,47 +112,39 @@ impl Ingest {
         md5: bool,
         mut algorithms: Vec<Algorithm>,
     ) -> Ingest {
-        let (folder, key) = (folder.clone(), key.clone());
         algorithms.sort_unstable();
         algorithms.dedup();
-        let worker = spawn_blocking(move || {
-            Ok(Worker {
-                writer: BlobWriter::create(&folder, &key)?,
-                md5: md5.then(Md5::new),
-                hashers: algorithms.into_iter().map(Hasher::new).collect(),
-            })
-        });
-        Ingest { worker: Some(worker), gathered: Vec::new(), gathered_bytes: 0 }
+        let plan = Plan { folder: folder.clone(), key: key.clone(), md5, algorithms };
+        Ingest { writing: Writing::Planned(plan), gathered: Vec::new(), gathered_bytes: 0 }
     }
 
-    pub(super) async fn push(&mut self, bytes: Bytes) -> Result<(), ApiError> {
-        self.gathered_bytes += bytes.len();
+    pub(super) async fn push(mut self, bytes: Bytes) -> Result<Ingest, ApiError> {
+        self.gathered_bytes += bytes.len() as u64;
         self.gathered.push(bytes);
-        if self.gathered_bytes >= GATHER_BYTES {
-            let mut worker = self.worker().await?;
-            let gathered = std::mem::take(&mut self.gathered);
-            self.gathered_bytes = 0;
-            self.worker = Some(spawn_blocking(move || {
-                worker.take(&gathered)?;
-                Ok(worker)
-            }));
+        if self.gathered_bytes < GATHER_BYTES {
+            return Ok(self);
         }
-        Ok(())
+        let (turn, gathered) = (self.writing.turn().await?, self.gathered);
+        let writing = Writing::Under(spawn_blocking(move || turn.take(&gathered)));
+        Ok(Ingest { writing, gathered: Vec::new(), gathered_bytes: 0 })
     }
 
-    pub(super) async fn finish(mut self) -> Result<Ingested, ApiError> {
-        let mut worker = self.worker().await?;
-        let gathered = std::mem::take(&mut self.gathered);
+    pub(super) async fn finish(self) -> Result<Ingested, ApiError> {
+        self.finish_with(|| Ok(Vec::new())).await
+    }
+
+    /// Writes at the end what `read` gives, which is called where it may block.
+    pub(super) async fn finish_with(
+        self,
+        read: impl FnOnce() -> Result<Vec<Bytes>, ApiError> + Send + 'static,
+    ) -> Result<Ingested, ApiError> {
+        let (turn, mut gathered) = (self.writing.turn().await?, self.gathered);
         let finished = spawn_blocking(move || {
-            worker.take(&gathered)?;
-            worker.finish()
+            gathered.extend(read()?);
+            let worker = turn.take(&gathered).map_err(ApiError::internal)?;
+            worker.finish().map_err(ApiError::internal)
         });
-        finished.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
-    }
-
-    async fn worker(&mut self) -> Result<Worker, ApiError> {
-        let worker = self.worker.take().ok_or_else(|| ApiError::internal("no worker"))?;
-        worker.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
+        finished.await.map_err(ApiError::internal)?
     }
 
     /// Takes in a whole body; more than `bytes_max` is `EntityTooLarge`.
@@ -134,9 +160,21 @@ impl Ingest {
             if total > bytes_max {
                 return Err(too_large(bytes_max));
             }
-            self.push(bytes).await?;
+            self = self.push(bytes).await?;
         }
         self.finish().await
+    }
+}
+
+impl Writing {
+    async fn turn(self) -> Result<Turn, ApiError> {
+        match self {
+            Writing::Planned(plan) => Ok(Turn::First(plan)),
+            Writing::Under(worker) => {
+                let worker = worker.await.map_err(ApiError::internal)?;
+                Ok(Turn::Next(worker.map_err(ApiError::internal)?))
+            }
+        }
     }
 }
 

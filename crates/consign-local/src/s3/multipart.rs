@@ -96,9 +96,9 @@ pub(super) struct OpenUpload {
 }
 
 /// Finds the upload of an UploadPart(Copy) and opens its data key with the caller's authority.
-pub(super) async fn open_upload(ask: &Ask, bucket: &Bucket) -> Result<OpenUpload, ApiError> {
+pub(super) fn open_upload(ask: &Ask, bucket: &Bucket) -> Result<OpenUpload, ApiError> {
     let number = part_number(ask)?;
-    let (id, upload) = find_upload(ask, bucket).await?;
+    let (id, upload) = find_upload(ask, bucket)?;
     let customer = CustomerKey::of_request(ask)?;
     if customer.is_some() && bucket.encryption.blocks_customer_keys {
         return Err(
@@ -110,14 +110,10 @@ pub(super) async fn open_upload(ask: &Ask, bucket: &Bucket) -> Result<OpenUpload
     Ok(OpenUpload { id, number, upload, key, customer })
 }
 
-async fn find_upload(ask: &Ask, bucket: &Bucket) -> Result<(String, Upload), ApiError> {
+fn find_upload(ask: &Ask, bucket: &Bucket) -> Result<(String, Upload), ApiError> {
     let id = ask.query("uploadId").unwrap_or_default().to_owned();
-    let (name, key, wanted) = (bucket.name.clone(), ask.key().to_owned(), id.clone());
-    let upload = ask
-        .blocking(move |state| state.store.upload(&name, key.as_bytes(), &wanted))
-        .await?
-        .map_err(|error| refused(&error))?;
-    Ok((id, upload))
+    let upload = ask.store().upload(&bucket.name, ask.key().as_bytes(), &id);
+    Ok((id, upload.map_err(|error| refused(&error))?))
 }
 
 fn part_number(ask: &Ask) -> Result<u16, ApiError> {
@@ -138,7 +134,7 @@ pub(super) async fn upload_part(ask: &Ask, body: &mut Body) -> Answer {
     if declared > PUT_BYTES_MAX {
         return Err(too_large(PUT_BYTES_MAX));
     }
-    let open = open_upload(ask, &bucket).await?;
+    let open = open_upload(ask, &bucket)?;
     let claims = Claims::of_request(ask)?;
     let algorithm = upload_algorithm(&open.upload)?;
     check_algorithm(&open.upload, claims.algorithm()?, algorithm)?;
@@ -217,10 +213,10 @@ pub(super) async fn complete_multipart_upload(ask: &Ask, body: &mut Body) -> Ans
     ask.allow_on_key(&bucket, ask.key(), "s3:PutObject", &facts)?;
     let condition = requested_condition(ask)?;
     let document = body.collect(COMPLETE_BYTES_MAX, || malformed("too long")).await?;
-    let (id, upload) = find_upload(ask, &bucket).await?;
+    let (id, upload) = find_upload(ask, &bucket)?;
     let algorithm = upload_algorithm(&upload)?;
     let parts = read_parts(&document, &upload)?;
-    check_early(ask, &bucket, &condition).await?;
+    check_early(ask, &bucket, &condition)?;
     let customer = CustomerKey::of_request(ask)?;
     if customer.is_some() {
         encryption::check_customer(&upload.seal, customer.as_ref())?;

@@ -31,7 +31,7 @@ pub(super) async fn put_object(ask: &Ask, body: &mut Body) -> Answer {
     if declared > PUT_BYTES_MAX {
         return Err(too_large(PUT_BYTES_MAX));
     }
-    check_early(ask, &bucket, &condition).await?;
+    check_early(ask, &bucket, &condition)?;
     let claims = Claims::of_request(ask)?;
     let (data_key, seal) = plan.make_key(ask, &bucket, ask.key())?;
     let algorithm = claims.algorithm()?.unwrap_or(Algorithm::Crc64Nvme);
@@ -109,7 +109,7 @@ pub(super) fn requested_condition(ask: &Ask) -> Result<Condition, ApiError> {
 
 /// Refuses before the body is read what would be refused after it. The check that counts is made
 /// in the transaction.
-pub(super) async fn check_early(
+pub(super) fn check_early(
     ask: &Ask,
     bucket: &Bucket,
     condition: &Condition,
@@ -117,8 +117,7 @@ pub(super) async fn check_early(
     if *condition == Condition::Always {
         return Ok(());
     }
-    let (name, key) = (bucket.name.clone(), ask.key().to_owned());
-    let current = ask.blocking(move |state| state.store.find(&name, key.as_bytes(), None)).await?;
+    let current = ask.store().find(&bucket.name, ask.key().as_bytes(), None);
     let current = current.ok().and_then(|version| version.object);
     condition.check(current.as_ref()).map_err(|error| refused(&error))
 }

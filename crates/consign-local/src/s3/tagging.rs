@@ -16,7 +16,7 @@ use crate::gate::Body;
 const TAGS_MAX: usize = 10;
 
 pub(super) async fn get_object_tagging(ask: &Ask) -> Answer {
-    let found = find_readable(ask, &["s3:GetObjectTagging"]).await?;
+    let found = find_readable(ask, &["s3:GetObjectTagging"])?;
     let mut response = xml(tag_document(&found.object.about.tags), "Tagging");
     describe(&mut response, &found)?;
     Ok(response)
@@ -51,9 +51,7 @@ async fn change_tags(
 ) -> Answer {
     let bucket = ask.bucket()?;
     let version_id = requested_version(ask)?;
-    let (name, key, id) = (bucket.name.clone(), ask.key().to_owned(), version_id.clone());
-    let found =
-        ask.blocking(move |state| state.store.find(&name, key.as_bytes(), id.as_deref())).await?;
+    let found = ask.store().find(&bucket.name, ask.key().as_bytes(), version_id.as_deref());
     let object = found.as_ref().ok().and_then(|version| version.object.as_ref());
     let mut facts = existing_facts(ask, object.map_or(&[], |object| &object.about.tags));
     tag_facts(&mut facts, &tags);

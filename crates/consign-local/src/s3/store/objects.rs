@@ -137,7 +137,8 @@ impl Store {
             .await
     }
 
-    /// The current version of `key`, or the one named; delete markers included.
+    /// The current version of `key`, or the one named; delete markers included. A few pages of a tree,
+    /// mostly in memory: it is read where it is asked, because another thread would take longer to wake.
     pub(crate) fn find(
         &self,
         bucket: &str,
