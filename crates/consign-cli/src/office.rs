@@ -102,6 +102,20 @@ fn in_folder(
     Ok(private)
 }
 
+/// The keys of who signs and opens nothing; there may be none.
+pub(crate) async fn signing_keys(
+    settings: &Settings,
+    party: &PartyName,
+    cloud: &Cloud,
+) -> Result<Keys, CommandError> {
+    let mut private = match keys::exist(&settings.keys_dir, party) {
+        true => keys::read(&settings.keys_dir, party)?,
+        false => Keys::default(),
+    };
+    key_sources::add_signer(settings, cloud, &mut private).await?;
+    Ok(private)
+}
+
 /// Opens the office of somebody whose keys have been read.
 pub(crate) fn with_keys(
     settings: &Settings,

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
 use std::process::{Command, Stdio};
 
-use crate::support::both;
 use crate::support::desk::Desk;
+use crate::support::{self, both};
 use consign_seal::age::Identity;
 
 /// A person with a key, a sealed file and the exchange file of a secure inbox.
@@ -72,7 +72,7 @@ fn streams_that_nobody_reads_are_no_defect() {
 #[test]
 fn whoever_waits_for_input_that_does_not_come_can_be_stopped() {
     let (desk, me) = desk();
-    crate::support::succeed(Command::new("mkfifo").arg(desk.path("pipe")));
+    support::succeed(Command::new("mkfifo").arg(desk.path("pipe")));
     let before = desk.names();
     for arguments in [
         &["open", "-", "-i", "me.txt", "-o", "opened"][..],
@@ -118,9 +118,9 @@ fn names_that_are_no_text_are_names_of_files() {
     let name = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     std::fs::write(desk.folder().join(name(b"na\xffme")), b"content").unwrap();
     let mut seal = desk.consign(&["seal", "--to", &me]);
-    crate::support::succeed(seal.arg(name(b"na\xffme")));
+    support::succeed(seal.arg(name(b"na\xffme")));
     let mut open = desk.consign(&["open", "-i", "me.txt", "-o", "opened"]);
-    crate::support::succeed(open.arg(name(b"na\xffme.age")));
+    support::succeed(open.arg(name(b"na\xffme.age")));
     assert_eq!(desk.read("opened"), b"content");
 }
 
@@ -128,7 +128,7 @@ fn names_that_are_no_text_are_names_of_files() {
 fn what_is_no_file_is_not_replaced_by_one() {
     let (desk, me) = desk();
     let pipe = desk.path("pipe");
-    crate::support::succeed(Command::new("mkfifo").arg(&pipe));
+    support::succeed(Command::new("mkfifo").arg(&pipe));
     std::fs::create_dir(desk.path("folder")).unwrap();
     let before = desk.names();
     for (target, words) in [

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::support::{Deployment, both, halves, succeed};
+use crate::support::{self, Deployment, both, halves, succeed};
 
 const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
 const INBOX: &str = "acme-globex-reports-in-222222222222-eu-west-1-an";
@@ -163,7 +163,7 @@ fn explained(deployment: &Deployment) {
 fn a_folder_of_its_documents_is_proved() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = crate::support::consign();
+        let mut command = support::consign();
         command.args(arguments).current_dir(folder.path());
         succeed(&mut command)
     };

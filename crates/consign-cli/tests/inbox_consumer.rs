@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use crate::support::{Deployment, both, succeed};
+use crate::support::{self, Deployment, both, succeed};
 use serde_json::{Value, json};
 
 const REPOSITORY: &str = "acme-globex-reports-111111111111-eu-west-1-an";
@@ -21,7 +21,7 @@ impl Stage {
     /// The template applied, with keys, and with a quarantine if that is wanted.
     fn new(tool: PathBuf, quarantine: bool) -> Stage {
         let folder = tempfile::tempdir().unwrap();
-        let mut init = crate::support::consign();
+        let mut init = support::consign();
         init.args(["init", "--template", "inbox"]).current_dir(folder.path());
         succeed(&mut init);
         let mut text = std::fs::read_to_string(folder.path().join("exchange.toml")).unwrap();

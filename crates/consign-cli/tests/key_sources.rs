@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::succeed;
+use crate::support::{self, succeed};
 use consign_seal::openpgp::{KeyKind, SecretKey};
 use consign_seal::s3s2::PublicKey;
 use consign_testkit::key_server::KeyServer;
@@ -70,7 +70,7 @@ impl Place {
     }
 
     fn consign(&self, arguments: &[&str]) -> Command {
-        let mut command = crate::support::consign();
+        let mut command = support::consign();
         command
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
@@ -91,7 +91,7 @@ impl Place {
     /// Fails with these words, and with none of a private key.
     fn fail(&self, code: i32, words: &str, arguments: &[&str]) {
         let output = self.consign(arguments).output().unwrap();
-        let said = crate::support::both(&output);
+        let said = support::both(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
         assert!(!said.contains("PRIVATE KEY") && !said.contains("SECRET-KEY-"), "{said}");
@@ -214,7 +214,7 @@ fn a_lane_takes_its_keys_from_where_the_exchange_file_and_the_settings_say() {
         let mut command = place.consign(&send);
         command.env("CONSIGN_SIGNER", "secretsmanager:acme/signer");
         let output = command.env("AWS_CA_BUNDLE", &server.certificate).output().unwrap();
-        let said = crate::support::both(&output);
+        let said = support::both(&output);
         assert!(said.contains("the recipients of globex"), "{source}: {said}");
         assert_eq!(output.status.code(), Some(2), "{source}: {said}");
     }

@@ -1,7 +1,7 @@
 //! A lane whose keys KMS makes and opens, as people meet it: what the plan asks for is proved, exported
 //! and audited, the receiver opens, and whoever else is there does not.
 
-use crate::support::Deployment;
+use crate::support::{self, Deployment};
 
 fn of_kms(text: &str) -> String {
     let fields = "\nseal = \"s3ec\"\nkeyring = \"kms\"\nto = [\"globex\"]";
@@ -85,6 +85,6 @@ fn its_documents_are_judged_wherever_they_come_from() {
     let mut prove =
         deployment.consign(&["prove", "--documents", "policies", "--exchange", "exchange.toml"]);
     let output = prove.output().unwrap();
-    let said = crate::support::both(&output);
+    let said = support::both(&output);
     assert!(!output.status.success() && said.contains("for this lane alone"), "{said}");
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::support::{both, succeed};
+use crate::support::{self, both, succeed};
 
 /// `age-plugin-xor`: wraps a file key by turning its bits over, which protects nothing and shows
 /// everything. With MOOD it misbehaves.
@@ -113,7 +113,7 @@ impl Bench {
     }
 
     fn consign(&self, arguments: &[&str]) -> Command {
-        let mut command = crate::support::consign();
+        let mut command = support::consign();
         command.args(arguments);
         self.place(command)
     }

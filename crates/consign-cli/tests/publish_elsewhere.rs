@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::support::ministack::{MiniStack, ROOT};
 use crate::support::post::{Running, until};
-use crate::support::succeed;
+use crate::support::{self, succeed};
 use consign_testkit::ceph::{self, Ceph};
 use consign_testkit::faults::{Faults, Rates};
 use consign_testkit::judges;
@@ -81,7 +81,7 @@ impl Elsewhere<'_> {
     }
 
     fn consign(&self, key: [&str; 2], arguments: &[&str]) -> Command {
-        let mut command = crate::support::consign();
+        let mut command = support::consign();
         command.args(arguments);
         self.place(command, key)
     }
@@ -169,15 +169,14 @@ impl Elsewhere<'_> {
         let mut delivered = BTreeMap::new();
         for name in told.iter().filter(|name| name.ends_with(".json")) {
             let mut b3sum = Command::new("b3sum");
-            let digest =
-                crate::support::succeed_with_input(b3sum.arg("--no-names"), &fetched[name]);
+            let digest = support::succeed_with_input(b3sum.arg("--no-names"), &fetched[name]);
             let stem = name.strip_suffix("json").unwrap();
             let path = self.folder.join("record.sig");
             fs::write(&path, &fetched[&format!("{stem}{}.sig", digest.trim())]).unwrap();
             let mut verify = Command::new("ssh-keygen");
             verify.args(["-Y", "verify", "-I", "acme", "-n", "consign-delivery@1", "-f"]);
             verify.arg(&signers).arg("-s").arg(&path);
-            crate::support::succeed_with_input(&mut verify, &fetched[name]);
+            support::succeed_with_input(&mut verify, &fetched[name]);
             let record: serde_json::Value = serde_json::from_slice(&fetched[name]).unwrap();
             let place = record["target"]["key"].as_str().unwrap();
             let content = fetched.remove(place).unwrap();

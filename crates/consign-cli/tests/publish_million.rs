@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::granted::Granted;
-use crate::support::succeed;
+use crate::support::{self, succeed};
 use consign_model::{DeliveryId, InboxName};
 use consign_publisher::{SourceId, Target};
 use http::{Method, Request, Response, StatusCode};
@@ -266,7 +266,7 @@ struct Took {
 fn compare(listed: &Arc<Listed>, arguments: &[&str]) -> Took {
     let folder = tempfile::tempdir().unwrap();
     let consign = |arguments: &[&str]| {
-        let mut command = crate::support::consign();
+        let mut command = support::consign();
         command.args(arguments).current_dir(folder.path()).env("HOME", folder.path());
         command.env("XDG_CONFIG_HOME", folder.path().join("config"));
         command

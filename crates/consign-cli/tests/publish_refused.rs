@@ -2,7 +2,7 @@
 //! that fails after its 200, a clock that is wrong, a queue that is away, a key that is disabled. Afterwards
 //! everything is delivered once, or lies in the queue for dead letters with its reason.
 
-use crate::support::post::{Post, QUEUE, until};
+use crate::support::post::{Post, QUEUE, REPOSITORY, Running, Signal, until};
 use crate::support::succeed;
 use consign_testkit::refusals::{Asked, Refusal, Refusals};
 
@@ -16,6 +16,8 @@ const SKEWED: &str = "<Error><Code>RequestTimeTooSkewed</Code><Message>The diffe
      time and the current time is too large.</Message></Error>";
 const EXPIRED: &str =
     "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+const ARCHIVED: &str = "<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the \
+     object's storage class</Message><StorageClass>GLACIER</StorageClass></Error>";
 const THROTTLED: &str =
     r#"{"__type":"com.amazon.coral.availability#ThrottlingException","message":"Rate exceeded"}"#;
 const OVER_LIMIT: &str =
@@ -84,8 +86,7 @@ fn a_key_that_is_disabled_for_a_while_is_an_alarm_and_no_loss() {
     };
     let theirs = post.reports_in_key.split_once('=').unwrap().1.to_owned();
     let administrator = post.cloud("admin-111111111111");
-    let at_rest =
-        post.block_on(administrator.s3().get_encryption(crate::support::post::REPOSITORY)).unwrap();
+    let at_rest = post.block_on(administrator.s3().get_encryption(REPOSITORY)).unwrap();
     let source = at_rest.unwrap().kms_key.unwrap();
     assert_ne!(source, theirs);
     let publisher = post.publisher(&[]);
@@ -121,15 +122,58 @@ fn a_key_that_is_disabled_for_a_while_is_an_alarm_and_no_loss() {
     post.expect_each_once(&keys);
 }
 
+/// Whoever had it came to nothing, six times. The next one copies nothing any more, and puts it aside; a redrive begins anew.
+#[test]
+fn what_came_too_often_is_put_aside_and_a_redrive_delivers_it() {
+    let post = Post::new(|text| text);
+    let publisher = post.publisher(&[]);
+    until("an empty queue", || post.waiting(QUEUE) == 0);
+    publisher.stop();
+    let keys = post.put_many(["often".to_owned()].into_iter());
+    let (cloud, queue) = (post.cloud("acme"), post.queue(QUEUE));
+    let mut received = 0;
+    until("six who have it", || {
+        received += post.block_on(cloud.sqs().receive(&queue, 1, 1, 0)).unwrap().len();
+        received == 6
+    });
+    let publisher = post.publisher(&[]);
+    until("a dead letter", || post.waiting(&format!("{QUEUE}-dead")) == 1);
+    publisher.stop();
+    assert_eq!((post.waiting(QUEUE), post.keys(&post.cloud("globex"), "")), (0, Vec::new()));
+    let dead = post.publish(&["dead"]);
+    assert!(dead.contains("tried 7 times without success"), "{dead}");
+    let redriven = post.publish(&["redrive", "--only", "given-up"]);
+    assert!(redriven.contains("1 tried, 1 done, 1 deliveries"), "{redriven}");
+    post.expect_each_once(&keys);
+}
+
+/// It is in the repository and can be looked at, and S3 copies nothing of it until it is restored.
+#[test]
+fn what_lies_in_an_archive_is_delivered_once_it_is_restored() {
+    let post = Post::new(|text| text);
+    let server = post.deployment.endpoint().trim_start_matches("https://").parse().unwrap();
+    let root = post.deployment.path("cloud");
+    let refusals = post.block_on(Refusals::before(server, &root)).unwrap();
+    refusals.begin(refused(Asked::Copies, 403, ARCHIVED));
+    let publisher = post.publisher_with(&[("AWS_ENDPOINT_URL", &refusals.endpoint())], &[]);
+    let keys = post.put_many(["old".to_owned()].into_iter());
+    until("a dead letter", || post.waiting(&format!("{QUEUE}-dead")) == 1);
+    let log = publisher.stop();
+    assert_eq!(log.matches("\"event\":\"alarm\"").count(), 1, "{log}");
+    assert!(log.contains("\"what\":\"archived\""), "{log}");
+    assert_eq!(refusals.refused(), 1);
+    let dead = post.publish(&["dead"]);
+    assert!(dead.contains("restore-object"), "{dead}");
+    let redriven = post.publish(&["redrive"]);
+    assert!(redriven.contains("1 tried, 1 done, 1 deliveries"), "{redriven}");
+    post.expect_each_once(&keys);
+}
+
 /// Does something while the publisher does nothing; how many messages it finds then.
-fn stopped_while(
-    post: &Post,
-    publisher: &crate::support::post::Running,
-    work: impl FnOnce(),
-) -> usize {
-    publisher.signal(crate::support::post::Signal::STOP);
+fn stopped_while(post: &Post, publisher: &Running, work: impl FnOnce()) -> usize {
+    publisher.signal(Signal::STOP);
     work();
     let waiting = post.waiting(QUEUE);
-    publisher.signal(crate::support::post::Signal::CONT);
+    publisher.signal(Signal::CONT);
     usize::try_from(waiting).unwrap()
 }

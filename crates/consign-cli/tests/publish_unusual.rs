@@ -208,6 +208,25 @@ fn a_publisher_ends_before_it_has_begun() {
     publisher.stop_now();
 }
 
+/// Its signing key is not in the key folder: without a word it does not start, and with one it signs as ever.
+#[test]
+fn a_publisher_signs_with_the_key_that_it_is_told() {
+    let post = Post::new(as_it_is);
+    let elsewhere = post.deployment.path("kept/elsewhere");
+    std::fs::create_dir(elsewhere.parent().unwrap()).unwrap();
+    let in_folder = post.deployment.path("config/consign/keys/acme.signer");
+    std::fs::rename(&in_folder, &elsewhere).unwrap();
+    let keys = post.put_many(["signed".to_owned()].into_iter());
+    let refused = post.publish_fails(2, &["--backfill"]);
+    assert!(refused.contains("no signing key of acme") && refused.contains("CONSIGN_SIGNER"));
+    let signer = [("CONSIGN_SIGNER", elsewhere.to_str().unwrap())];
+    let publisher = post.publisher_with(&signer, &[]);
+    post.expect_records(1);
+    publisher.stop();
+    std::fs::rename(&elsewhere, &in_folder).unwrap();
+    post.expect_each_once(&keys);
+}
+
 /// More dead letters than can be tried within one lease: each is tried once, however often those that stay
 /// come again meanwhile. What can never be delivered is thrown away by its id.
 #[test]

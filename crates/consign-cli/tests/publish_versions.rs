@@ -3,6 +3,7 @@
 
 use crate::support::both;
 use crate::support::granted::without_allowing;
+use crate::support::post;
 use crate::support::post::{Post, REPOSITORY, until};
 use consign_cloud::iam::Holder;
 use serde_json::Value;
@@ -106,8 +107,7 @@ fn a_comparison_delivers_each_version_that_has_a_place() {
     // One record lost: its delivery is found made.
     let administrator = post.cloud("admin-222222222222");
     let lost = post.record_ids(&post.cloud("globex"))[0].record_key("");
-    post.block_on(administrator.s3().delete_object(crate::support::post::INBOX, &lost, None))
-        .unwrap();
+    post.block_on(administrator.s3().delete_object(post::INBOX, &lost, None)).unwrap();
     assert_eq!(post.backfill(&[]), [4, 5, 1, 2, 0]);
     post.expect_delivered(&delivered);
 

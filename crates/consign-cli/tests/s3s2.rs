@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Deployment, TO_CLIENT, succeed};
+use crate::support::{self, Deployment, TO_CLIENT, succeed};
 use consign_seal::s3s2::{PublicKey, SecretKey};
 use consign_testkit::{judges, require};
 use serde_json::{Value, json};
@@ -374,7 +374,7 @@ fn keys_and_configurations_are_made_and_never_replaced() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let consign = |arguments: &[&str]| {
-        let mut command = crate::support::consign();
+        let mut command = support::consign();
         command.current_dir(folder.path()).env("HOME", folder.path()).args(arguments);
         command
     };
@@ -397,7 +397,7 @@ fn keys_and_configurations_are_made_and_never_replaced() {
     assert_eq!(consign(&[&config[..], &rest].concat()).status().unwrap().code(), Some(2));
     // Found at home, so that only the folder is missing.
     let output = consign(&["s3s2", "share", "--endpoint", "http://127.0.0.1:9"]).output().unwrap();
-    let errors = crate::support::both(&output);
+    let errors = support::both(&output);
     assert!(errors.contains("cannot read up"), "{errors}");
     assert_eq!(output.status.code(), Some(2));
 
@@ -413,7 +413,7 @@ fn keys_and_configurations_are_made_and_never_replaced() {
         (&["genkey", "--keydir", ".", "--keyprefix", "../x"], "--keyprefix"),
     ] {
         let output = consign(&[&["s3s2"], arguments].concat()).output().unwrap();
-        let errors = crate::support::both(&output);
+        let errors = support::both(&output);
         assert!(errors.contains(said), "{arguments:?}: {errors}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

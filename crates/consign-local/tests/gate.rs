@@ -1,6 +1,6 @@
 //! What the gate must refuse, and what it must let through: each row a request made by hand.
 
-use crate::support::{ACME, Ask, Cloud, GLOBEX, Signer, encode, sha256};
+use crate::support::{self, ACME, Ask, Cloud, GLOBEX, Signer, encode, sha256};
 
 const NOT_SIGNED: &str = "AccessDenied";
 
@@ -118,7 +118,7 @@ async fn a_bent_request_is_another_request() {
         ("another header", bent(|ask| set(ask, "x-amz-meta-a", "c"))),
         ("another date", {
             let mut ask = bent(|_| {});
-            let later = crate::support::timestamp(signer.now_ms + 1000);
+            let later = support::timestamp(signer.now_ms + 1000);
             set(&mut ask, "x-amz-date", &later);
             ask
         }),
@@ -347,7 +347,7 @@ async fn a_bad_upload_keeps_the_old_object() {
     let mut stream = cloud.connect().await;
     tokio::io::AsyncWriteExt::write_all(&mut stream, &bytes).await.expect("written");
     tokio::io::AsyncWriteExt::shutdown(&mut stream).await.expect("shut down");
-    let _ = crate::support::Answer::read(stream).await;
+    let _ = support::Answer::read(stream).await;
     assert_eq!(cloud.get("/bucket-b/secret").await.text(), "the secret", "a truncated body");
 }
 

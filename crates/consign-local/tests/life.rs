@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{ACME, Answer, Cloud, GLOBEX, REGION, START_MS, options};
+use crate::support::{self, ACME, Answer, Cloud, GLOBEX, REGION, START_MS, options};
 use consign_local::{Account, ErrorKind, ServeOptions, SystemClock, start};
 use tokio::io::AsyncWriteExt;
 
@@ -166,7 +166,7 @@ async fn plain_http_is_plain_http() {
     let put = cloud.ask("PUT", "/bucket-a?policy=").body(policy.to_string());
     cloud.send(&cloud.s3().sign(put)).await.expect_ok();
     let host = cloud.running.http_endpoint().expect("HTTP").replace("http://", "");
-    let ask = crate::support::Ask::new("GET", "/bucket-a?list-type=2", &host);
+    let ask = support::Ask::new("GET", "/bucket-a?list-type=2", &host);
     let answer = cloud.send_plain(&cloud.s3().sign(ask)).await;
     answer.expect("over HTTP", 403, "AccessDenied");
     let ask = cloud.ask("GET", "/bucket-a?list-type=2");
@@ -180,7 +180,7 @@ async fn names_below_localhost_are_served_over_tls() {
     cloud.put("/bucket-a/k", b"content").await;
     let port = cloud.host().rsplit_once(':').expect("a port").1.to_owned();
     for (name, target) in [("localhost", "/bucket-a/k"), ("bucket-a.localhost", "/k")] {
-        let mut ask = crate::support::Ask::new("GET", target, &format!("{name}:{port}"));
+        let mut ask = support::Ask::new("GET", target, &format!("{name}:{port}"));
         ask = cloud.s3().sign(ask);
         let mut stream = cloud.connect_as(name).await.expect("a certificate for the name");
         stream.write_all(&ask.bytes()).await.expect("written");

@@ -1,5 +1,6 @@
 //! Other people's S3 clients against the local cloud: boto3, the AWS CLI, s5cmd, rclone.
 
+use crate::support;
 use std::path::Path;
 
 use crate::support::process::{Process, judges, run};
@@ -110,7 +111,7 @@ fn rclone_is_content() {
     let cloud = cloud(work.path());
     let (sent, got) = (work.path().join("sent"), work.path().join("got"));
     write_tree(&sent);
-    let keys = cloud.credentials(&format!("admin-{}", crate::support::ACME));
+    let keys = cloud.credentials(&format!("admin-{}", support::ACME));
     let rclone = |args: &[&str]| {
         run(cloud
             .tool(&rclone)
@@ -119,8 +120,8 @@ fn rclone_is_content() {
             .env("RCLONE_CONFIG", "/dev/null")
             .env("RCLONE_CONFIG_L_TYPE", "s3")
             .env("RCLONE_CONFIG_L_PROVIDER", "AWS")
-            .env("RCLONE_CONFIG_L_REGION", crate::support::REGION)
-            .env("RCLONE_CONFIG_L_LOCATION_CONSTRAINT", crate::support::REGION)
+            .env("RCLONE_CONFIG_L_REGION", support::REGION)
+            .env("RCLONE_CONFIG_L_LOCATION_CONSTRAINT", support::REGION)
             .env("RCLONE_CONFIG_L_FORCE_PATH_STYLE", "true")
             .env("RCLONE_CONFIG_L_ENDPOINT", cloud.endpoint())
             .env("RCLONE_CONFIG_L_ACCESS_KEY_ID", &keys.access_key_id)

@@ -1,7 +1,7 @@
 //! S3 as it is on the wire: what must be refused and with which words, limits, hostile documents,
 //! addressing, and rules that are carried out later.
 
-use crate::support::{Cloud, GLOBEX, encode};
+use crate::support::{self, Cloud, GLOBEX, encode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -246,10 +246,10 @@ async fn both_styles_of_addressing_reach_the_same_object() {
     cloud.put("/wire-bucket/a/b", b"content").await;
     let port = cloud.host().split_once(':').expect("a port").1;
     let host = format!("wire-bucket.localhost:{port}");
-    let ask = crate::support::Ask::new("GET", "/a/b", &host);
+    let ask = support::Ask::new("GET", "/a/b", &host);
     let answer = cloud.send(&cloud.s3().sign(ask)).await.expect_ok();
     assert_eq!(answer.text(), "content");
-    let ask = crate::support::Ask::new("GET", "/?list-type=2", &host);
+    let ask = support::Ask::new("GET", "/?list-type=2", &host);
     let answer = cloud.send(&cloud.s3().sign(ask)).await.expect_ok();
     assert_eq!(answer.xml("Key").as_deref(), Some("a/b"));
 }

@@ -2,6 +2,7 @@
 //! signed requests judged by S3's and SQS's answers.
 
 use crate::support::place::Place;
+use crate::support::{self, place};
 use crate::support::{INBOX, desired, full_inbox, lane, party};
 use consign_cloud::s3::{Encryption, GetObject, ListRequest, PutObject};
 use consign_cloud::{Cloud, Error, ErrorKind};
@@ -214,7 +215,7 @@ async fn the_least_policy_is_enough() {
 #[test]
 fn what_the_others_do_is_printed_with_the_keys_apart() {
     let desired = desired(INBOX);
-    let nothing = crate::support::empty_world(&desired);
+    let nothing = support::empty_world(&desired);
     let halves = handover(&desired, &nothing, &account(ACME)).unwrap();
     let [theirs] = halves.as_slice() else { panic!("{halves:#?}") };
     let names: Vec<&str> = theirs.documents.keys().map(String::as_str).collect();
@@ -256,7 +257,7 @@ async fn check_cells(place: &Place, desired: &Desired) {
     for name in desired.parties.keys() {
         cells.parties.push((name.to_string(), place.party(desired, name.as_ref()).await));
     }
-    for id in crate::support::place::ACCOUNTS {
+    for id in place::ACCOUNTS {
         cells.admins.push((format!("admin of {id}"), place.admin(id).await));
     }
     let stages: Vec<&DesiredLane> =

@@ -1,8 +1,8 @@
 //! The policy that `permissions` prints is enough, and without any one action of it something
 //! fails: tried on the local cloud, as a user who holds it and nothing else.
 
-use crate::support::desired;
 use crate::support::place::Place;
+use crate::support::{self, desired};
 use consign_cloud::Cloud;
 use consign_cloud::iam::Holder;
 use consign_provision::plan::Action;
@@ -163,7 +163,7 @@ async fn the_printed_policy_is_enough_and_nothing_in_it_is_idle() {
 fn a_hub_s_policy_does_not_grow_with_its_partners() {
     let account = consign_model::AccountId::parse(ACCOUNT).expect("an account");
     let size = |partners| {
-        let desired = desired(&crate::support::hub(partners));
+        let desired = desired(&support::hub(partners));
         permissions(&desired, &account).expect("a policy").to_json().len()
     };
     assert_eq!(size(1), size(200));

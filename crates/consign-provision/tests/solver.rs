@@ -2,6 +2,7 @@
 //! wherever it answers, it answers as we do. (Single conditions and the corrected policies:
 //! `consign-iam/tests/solver.rs`.)
 
+use crate::support;
 use crate::support::mutant::{base, documents, mutants};
 use consign_provision::Desired;
 use consign_provision::claims::{Decided, Outcome};
@@ -69,7 +70,7 @@ fn decided(desired: &Desired, documents: &Documents) -> Vec<Decided> {
 #[test]
 fn a_solver_agrees_about_a_generated_exchange() {
     let Some(z3) = z3() else { return };
-    let desired = crate::support::desired(crate::support::ROLES);
+    let desired = support::desired(support::ROLES);
     let documents = Documents::planned(&desired, &desired.planned_keys());
     let claims = decided(&desired, &documents);
     let mut answers = Answers::default();

@@ -39,6 +39,9 @@ impl Failure {
         if error.code().is_some_and(|code| of_key.contains(&code)) {
             return Failure::Permanent(Permanent::KeyUnusable);
         }
+        if error.code() == Some("InvalidObjectState") {
+            return Failure::Permanent(Permanent::Archived);
+        }
         if error.is_retryable() {
             return match error.kind() {
                 ErrorKind::Throttled => Failure::Throttled,

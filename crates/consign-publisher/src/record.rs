@@ -172,6 +172,8 @@ pub enum Permanent {
     Denied,
     /// The KMS key is disabled, on its way out, or gone.
     KeyUnusable,
+    /// The object lies in an archive, from which S3 copies nothing before it is restored.
+    Archived,
     /// Credentials are missing, wrong or over.
     Credentials,
     /// The request makes no sense to the service.

@@ -4,6 +4,7 @@
 
 #![cfg(feature = "openpgp")]
 
+use crate::common::s3ec;
 use std::io::{Cursor, Read, Write};
 use std::ops::Range;
 
@@ -186,7 +187,7 @@ impl Lock {
             }
             Key::S3ec(_, wrapping) => {
                 let header = sealed.header.as_ref().unwrap();
-                let opener = crate::common::s3ec::opener(header, wrapping).unwrap();
+                let opener = s3ec::opener(header, wrapping).unwrap();
                 let whole = opener.open_all(bytes.to_vec());
                 let mut source = Cursor::new(bytes);
                 let end = opener

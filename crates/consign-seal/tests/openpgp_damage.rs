@@ -3,6 +3,7 @@
 
 #![cfg(feature = "openpgp")]
 
+use crate::common::gpg;
 use std::io::{Cursor, Read};
 use std::sync::OnceLock;
 
@@ -215,8 +216,8 @@ fn secrets_do_not_print() {
 #[test]
 fn content_may_not_grow_out_of_proportion() {
     // Bytes of a literal packet, compressed: what GnuPG makes of a long row of zeros.
-    let Some(gpg) = crate::common::gpg::Gpg::new() else { return };
-    let now = crate::common::gpg::now();
+    let Some(gpg) = gpg::Gpg::new() else { return };
+    let now = gpg::now();
     let key = SecretKey::generate(KeyKind::Curve25519, "globex", now).unwrap();
     gpg.import(key.to_armored(None).unwrap().as_bytes());
     let arguments = ["--encrypt", "--recipient", "globex"];

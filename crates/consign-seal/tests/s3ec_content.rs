@@ -1,6 +1,7 @@
 //! Content in the S3 Encryption Client formats: every length, every division of the work, every
 //! kind of damage.
 
+use crate::common::s3ec;
 use std::io::Cursor;
 
 use crate::common::ramp;
@@ -240,7 +241,7 @@ fn ranges_are_authenticated_unless_switched() {
         let plain = ramp(2 * PIECE_BYTES + 777);
         let sealed = sealer.seal_all(plain.clone()).unwrap();
         let header = sealer.header();
-        let mut policy = crate::common::s3ec::anything();
+        let mut policy = s3ec::anything();
         policy.unauthenticated_ranges = false;
         let admitted = header.admit(&policy).unwrap();
         let key = wrapping.unwrap(&admitted.wanted()).unwrap();

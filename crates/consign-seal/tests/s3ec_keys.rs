@@ -1,6 +1,7 @@
 //! Keys of the S3 Encryption Client formats that a party holds itself, and rewrapping. Judged by
 //! Python's `cryptography`, with which a script does what Amazon's clients for Java and Ruby do.
 
+use crate::common::{self, s3ec};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +21,7 @@ const LENGTHS: [usize; 5] = [0, 1, 16, 100, 70_000];
 /// Python with `cryptography`, from where `cargo xtask judges` puts it.
 fn python() -> Option<PathBuf> {
     let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/judges/bin/python");
-    let python = if judges.is_file() { judges } else { crate::common::judge("python3")? };
+    let python = if judges.is_file() { judges } else { common::judge("python3")? };
     let has = Command::new(&python).args(["-c", "import cryptography"]).output();
     if has.is_ok_and(|output| output.status.success()) {
         return Some(python);
@@ -253,7 +254,7 @@ fn cbc_is_never_sealed() {
 fn an_instruction_file_is_rewrapped_and_the_content_stays() {
     let (old, new) = (AesKey::generate().unwrap(), AesKey::generate().unwrap());
     for suite in WRITTEN {
-        let sealer = crate::common::s3ec::sealer(suite, &old);
+        let sealer = s3ec::sealer(suite, &old);
         let (plain, beside) = (ramp(1000), sealer.header().to_metadata_beside_instruction_file());
         let sealed = sealer.seal_all(plain.clone()).unwrap();
         let read = |file: &str| match read_metadata(&beside).unwrap() {
@@ -304,7 +305,7 @@ fn unreadable_rsa_keys_are_refused() {
 fn keys_print_nothing() {
     let key = DataKey::from_bytes(&[0x41; 32]).unwrap();
     let wrapping = AesKey::from_bytes(&[0x41; 32]);
-    let sealer = crate::common::s3ec::sealer(Suite::Gcm, &wrapping);
+    let sealer = s3ec::sealer(Suite::Gcm, &wrapping);
     let opener = opener(sealer.header(), &wrapping).unwrap();
     let partial = sealer.seal_part(0, &mut [0; 16]).unwrap();
     let printed = format!("{key:?} {wrapping:?} {opener:?} {partial:?} {:?} {sealer:?}", rsa());

@@ -1,10 +1,10 @@
 //! Metadata of the S3 Encryption Client: what is written reads the same, and whatever else somebody
 //! with access to the bucket may put there is refused with one sentence.
 
-use crate::common::ramp;
 use crate::common::s3ec::{
     WRITTEN, anything, assert_does_not_open, header, opener, pairs, policy_for, rsa,
 };
+use crate::common::{self, ramp};
 use consign_seal::s3ec::{
     self, AesKey, CommitmentPolicy, DataKey, ExpectedContext, Format, Header,
     INSTRUCTION_FILE_BYTES_MAX, KeyRequest, MetadataRead, OpenPolicy, Pairs, Pending, Sealer,
@@ -183,7 +183,7 @@ fn a_stripped_key_is_refused() {
 #[test]
 fn a_v3_object_without_description_opens() {
     let wrapping = AesKey::generate().unwrap();
-    let sealer = crate::common::s3ec::sealer(Suite::GcmCommitted, &wrapping);
+    let sealer = common::s3ec::sealer(Suite::GcmCommitted, &wrapping);
     let sealed = sealer.seal_all(ramp(100)).unwrap();
     let mut metadata = sealer.header().to_metadata().unwrap();
     assert_eq!(metadata.remove("x-amz-m").unwrap(), "{}");
@@ -294,7 +294,7 @@ fn instruction_files_of_anything_else_are_refused() {
     let beside = v3.to_metadata_beside_instruction_file();
     let with = |extra: &[(&str, &str)], file: &str| {
         let mut pairs: Pairs = serde_json::from_str(file).unwrap();
-        pairs.extend(crate::common::s3ec::pairs(extra));
+        pairs.extend(common::s3ec::pairs(extra));
         serde_json::to_string(&pairs).unwrap()
     };
     let (file2, file3) = (v2.to_instruction_file(), v3.to_instruction_file());
@@ -343,10 +343,8 @@ fn instruction_files_of_anything_else_are_refused() {
 fn swapped_metadata_opens_nothing() {
     let wrapping = AesKey::generate().unwrap();
     for suite in WRITTEN {
-        let (one, other) = (
-            crate::common::s3ec::sealer(suite, &wrapping),
-            crate::common::s3ec::sealer(suite, &wrapping),
-        );
+        let (one, other) =
+            (common::s3ec::sealer(suite, &wrapping), common::s3ec::sealer(suite, &wrapping));
         let sealed = one.seal_all(ramp(100)).unwrap();
         let (mine, theirs) =
             (one.header().to_metadata().unwrap(), other.header().to_metadata().unwrap());
@@ -368,7 +366,7 @@ fn swapped_metadata_opens_nothing() {
 #[test]
 fn another_data_key_in_the_instruction_file_is_refused_before_the_content_is_read() {
     let wrapping = AesKey::generate().unwrap();
-    let sealer = crate::common::s3ec::sealer(Suite::GcmCommitted, &wrapping);
+    let sealer = common::s3ec::sealer(Suite::GcmCommitted, &wrapping);
     let other =
         wrapping.wrap(Suite::GcmCommitted, &DataKey::generate().unwrap(), &Pairs::new()).unwrap();
     let forged =
@@ -403,7 +401,7 @@ fn commitment_policies_say_what_seals_and_what_opens() {
             let wrapped = wrapping.wrap(suite, &key, &Pairs::new()).unwrap();
             let sealed = Sealer::new(commitment, &key, wrapped);
             assert_eq!(sealed.is_ok(), seals[i], "{name} {suite}");
-            let sealer = crate::common::s3ec::sealer(suite, &wrapping);
+            let sealer = common::s3ec::sealer(suite, &wrapping);
             let policy = OpenPolicy { commitment, ..OpenPolicy::default() };
             let admitted = sealer.header().admit(&policy);
             assert_eq!(admitted.as_ref().map(drop).is_ok(), opens[i], "{name} {suite}");

@@ -1,6 +1,6 @@
 //! What is sent is what is received, and everybody sees what is theirs.
 
-use crate::common::{LANE, inbox, receive, send, tree, visible};
+use crate::common::{self, LANE, inbox, receive, send, tree, visible};
 use consign::{ErrorKind, ListedAs, ReceiveOptions, SendOptions};
 use consign_testkit::World;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -63,7 +63,7 @@ async fn check_round_trip(world: &World) {
     let office = world.office("globex").await.expect("an office");
     let only = ReceiveOptions { only: Some(sent.id.clone()), ..ReceiveOptions::default() };
     let elsewhere = inbox(world, "elsewhere");
-    let again = crate::common::receive_as(world, &office, &elsewhere, &only).await.expect("again");
+    let again = common::receive_as(world, &office, &elsewhere, &only).await.expect("again");
     assert_eq!(again.consignments.len(), 1, "{again:?}");
     assert_eq!(tree(&elsewhere), tree(&inbox(world, "globex")));
 }
@@ -154,8 +154,7 @@ async fn a_lane_without_a_seal_works_too() {
     let sent = send(&world, &acme, &[world.from().join("tree")]).await.expect("is sent");
     let into = inbox(&world, "globex");
     let options = ReceiveOptions::default();
-    let received =
-        crate::common::receive_as(&world, &globex, &into, &options).await.expect("received");
+    let received = common::receive_as(&world, &globex, &into, &options).await.expect("received");
     assert!(received.refused.is_empty(), "{:?}", received.refused);
     let path = into.join(sent.id.as_str()).join("tree");
     assert_eq!(tree(&path), tree(&world.from().join("tree")));

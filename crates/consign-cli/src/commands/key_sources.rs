@@ -32,7 +32,7 @@ pub(crate) async fn connection(
     Ok(Some(connect::connect(settings, None).await?))
 }
 
-/// Adds the party's own keys from where the settings say that they are.
+/// Adds the party's own keys, of both kinds, from where the settings say that they are.
 pub(crate) async fn add_own(
     settings: &Settings,
     cloud: &Cloud,
@@ -42,6 +42,15 @@ pub(crate) async fn add_own(
         let fetched = resolve(source)?.add_own(Some(cloud), keys).await;
         fetched.map_err(|error| CommandError::from(error).within("CONSIGN_IDENTITY".to_owned()))?;
     }
+    add_signer(settings, cloud, keys).await
+}
+
+/// Adds the key alone that signs, for who opens nothing.
+pub(crate) async fn add_signer(
+    settings: &Settings,
+    cloud: &Cloud,
+    keys: &mut Keys,
+) -> Result<(), CommandError> {
     if let Some(source) = &settings.signer {
         let fetched = resolve(source)?.add_signer(Some(cloud), keys).await;
         fetched.map_err(|error| CommandError::from(error).within("CONSIGN_SIGNER".to_owned()))?;

@@ -177,8 +177,15 @@ pub(crate) struct ParsedPolicy {
 }
 
 /// A policy parsed once per change of its bucket.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct PolicyCache(OnceLock<ParsedPolicy>);
+
+/// Whoever copies a bucket is about to change it: the copy's policy is parsed anew.
+impl Clone for PolicyCache {
+    fn clone(&self) -> PolicyCache {
+        PolicyCache::default()
+    }
+}
 
 impl Bucket {
     pub(super) fn parsed_policy(&self) -> &ParsedPolicy {

@@ -6,13 +6,12 @@ mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use consign::Office;
 use consign::inbox::{Delivery, FetchOptions, Standing};
-use consign::{Keys, Office};
 use consign_model::{DeliveryId, Exchange, Inbox, InboxName, PartyName};
 
 use crate::args::{InboxAckArgs, InboxCommand, InboxFetchArgs, InboxListArgs, InboxWatchArgs};
-use crate::commands::span;
-use crate::commands::{interrupt, keys};
+use crate::commands::{interrupt, span};
 use crate::error::CommandError;
 use crate::progress::Bar;
 use crate::settings::Settings;
@@ -193,12 +192,9 @@ impl Place {
             None => only_party(inbox, role)?,
         };
         let inbox = inbox.name.clone();
-        // Who only looks needs no private keys.
-        let private = match keys::exist(&settings.keys_dir, &party) {
-            true => keys::read(&settings.keys_dir, &party)?,
-            false => Keys::default(),
-        };
         let cloud = connect::connect(settings, &exchange).await?;
+        // Who only looks needs none.
+        let private = office::signing_keys(settings, &party, &cloud).await?;
         let bar = Arc::new(Bar::new(terminal));
         let office = office::with_keys(settings, exchange, party, cloud, private, bar.clone())?;
         Ok(Place { office, inbox, bar })

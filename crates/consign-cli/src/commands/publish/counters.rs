@@ -170,6 +170,7 @@ pub(super) fn word(failure: Failure) -> &'static str {
         Failure::UploadGone => "upload-gone",
         Failure::Permanent(Permanent::Denied) => "denied",
         Failure::Permanent(Permanent::KeyUnusable) => "key-unusable",
+        Failure::Permanent(Permanent::Archived) => "archived",
         Failure::Permanent(Permanent::Credentials) => "credentials",
         Failure::Permanent(Permanent::Refused) => "refused",
     }

@@ -28,6 +28,9 @@ pub(super) fn why(cause: &Cause) -> String {
         Cause::Permanent { what: Permanent::KeyUnusable } => {
             "a KMS key is disabled, or about to be deleted".to_owned()
         }
+        Cause::Permanent { what: Permanent::Archived } => {
+            "it lies in an archive: restore it (aws s3api restore-object)".to_owned()
+        }
         Cause::Permanent { what: Permanent::Credentials } => {
             "the publisher's credentials do not hold any more".to_owned()
         }

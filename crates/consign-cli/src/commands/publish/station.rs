@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use super::counters::Counters;
 use super::log::Log;
 use crate::args::PublishPostArgs;
-use crate::commands::keys;
 use crate::connect;
 use crate::error::CommandError;
 use crate::office;
@@ -35,12 +34,14 @@ impl Station {
         let exchange = Arc::new(settings.exchange()?);
         let party = publishing_party(&exchange, settings)?;
         let names = repositories(&exchange, &party, &args.repositories)?;
-        let private = keys::read(&settings.keys_dir, &party)?;
-        let signer = private.signer.ok_or_else(|| {
-            CommandError::usage(format!("there is no signing key of {party}"))
-                .hint(format!("consign keys new {party}"))
-        })?;
         let cloud = connect::connect(settings, exchange.as_ref()).await?;
+        let private = office::signing_keys(settings, &party, &cloud).await?;
+        let signer = private.signer.ok_or_else(|| {
+            let folder = settings.keys_dir.display();
+            CommandError::usage(format!("there is no signing key of {party} in {folder}"))
+                .hint(format!("consign keys new {party}"))
+                .hint("or say where it is: --keys DIR, or CONSIGN_SIGNER=ssm:NAME (docs/keys.md)")
+        })?;
         let counters = Arc::new(Counters::default());
         let log = Arc::new(Log::new(args.log_names, args.alarm_exec.clone(), counters.clone()));
         let signer: Arc<dyn Signer> = Arc::new(PartySigner(signer));

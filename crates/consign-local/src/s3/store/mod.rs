@@ -20,7 +20,7 @@ mod uploads;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
@@ -119,7 +119,7 @@ pub struct Store {
     pins: Pins,
     committer: Committer,
     bell: Arc<Bell>,
-    buckets: Arc<RwLock<HashMap<String, Arc<Bucket>>>>,
+    buckets: Buckets,
     /// When lifecycle rules were last carried out.
     pub(crate) swept_ms: AtomicU64,
 }
@@ -147,7 +147,7 @@ impl Store {
         let bell = Arc::new(Bell::default());
         let committer =
             Committer::start(database.clone(), folder.clone(), pins.clone(), bell.clone())?;
-        let buckets = Arc::new(RwLock::new(buckets));
+        let buckets = Buckets(Arc::new(RwLock::new(buckets)));
         let swept_ms = AtomicU64::new(0);
         let store = Store { database, folder, pins, committer, bell, buckets, swept_ms };
         Ok((store, Queues::new(queues)))
@@ -177,14 +177,12 @@ impl Store {
 
     /// A bucket with its settings.
     pub(crate) fn bucket(&self, name: &str) -> Result<Arc<Bucket>> {
-        let buckets = self.buckets.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        buckets.get(name).cloned().ok_or_else(|| no_such_bucket(name))
+        self.buckets.get(name)
     }
 
     /// All buckets, by name.
     pub(crate) fn buckets(&self) -> Vec<Arc<Bucket>> {
-        let buckets = self.buckets.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut all: Vec<_> = buckets.values().cloned().collect();
+        let mut all: Vec<_> = self.buckets.read().values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
@@ -214,7 +212,7 @@ impl Store {
         let cache = self.buckets.clone();
         self.committer
             .commit(move |transaction, _| {
-                let mut bucket = bucket_in(transaction, &name)?;
+                let mut bucket = Bucket::clone(&*cache.get(&name)?);
                 change(&mut bucket);
                 let mut table = transaction.open_table(BUCKETS).or_storage()?;
                 put_bucket(&mut table, &cache, bucket)
@@ -233,7 +231,7 @@ impl Store {
         let cache = self.buckets.clone();
         self.committer
             .commit(move |transaction, after| {
-                let mut bucket = bucket_in(transaction, &name)?;
+                let mut bucket = Bucket::clone(&*cache.get(&name)?);
                 bucket.notifications = notifications;
                 tell(transaction, after)?;
                 let mut table = transaction.open_table(BUCKETS).or_storage()?;
@@ -248,7 +246,7 @@ impl Store {
         let cache = self.buckets.clone();
         self.committer
             .commit(move |transaction, _| {
-                versioning_in(transaction, &name)?;
+                cache.get(&name)?;
                 let empty: &[u8] = &[];
                 let versions = transaction.open_table(VERSIONS).or_storage()?;
                 let start = (name.as_str(), empty, 0);
@@ -270,19 +268,32 @@ impl Store {
                 }
                 let mut table = transaction.open_table(BUCKETS).or_storage()?;
                 table.remove(name.as_str()).or_storage()?;
-                write_cache(&cache).remove(&name);
+                cache.write().remove(&name);
                 Ok(())
             })
             .await
     }
 }
 
-type BucketCache = RwLock<HashMap<String, Arc<Bucket>>>;
+/// The buckets as the transaction under way sees them: whatever changes a row changes it here, and only the
+/// thread that commits does.
+#[derive(Clone)]
+struct Buckets(Arc<RwLock<HashMap<String, Arc<Bucket>>>>);
 
-fn write_cache(
-    cache: &BucketCache,
-) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<Bucket>>> {
-    cache.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+impl Buckets {
+    fn get(&self, name: &str) -> Result<Arc<Bucket>> {
+        self.read().get(name).cloned().ok_or_else(|| {
+            StoreError::new(StoreErrorKind::NoSuchBucket, format!("there is no bucket {name}"))
+        })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<Bucket>>> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<Bucket>>> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// The cache follows the row at once, in the order of the transactions. It may so show a setting a
@@ -290,36 +301,12 @@ fn write_cache(
 /// is a failing disk; the next start reads the truth.
 fn put_bucket(
     table: &mut redb::Table<'_, &'static str, &'static [u8]>,
-    cache: &BucketCache,
+    cache: &Buckets,
     bucket: Bucket,
 ) -> Result<()> {
     table.insert(bucket.name.as_str(), to_json(&bucket)?.as_slice()).or_storage()?;
-    write_cache(cache).insert(bucket.name.clone(), Arc::new(bucket));
+    cache.write().insert(bucket.name.clone(), Arc::new(bucket));
     Ok(())
-}
-
-fn no_such_bucket(name: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::NoSuchBucket, format!("there is no bucket {name}"))
-}
-
-/// The bucket as the transaction sees it.
-fn bucket_in(transaction: &WriteTransaction, name: &str) -> Result<Bucket> {
-    let table = transaction.open_table(BUCKETS).or_storage()?;
-    let row = table.get(name).or_storage()?.ok_or_else(|| no_such_bucket(name))?;
-    from_json(row.value())
-}
-
-/// Of the bucket as the transaction sees it, what every write asks; the rest of the row, a policy among it,
-/// is passed over.
-fn versioning_in(transaction: &WriteTransaction, name: &str) -> Result<Versioning> {
-    #[derive(serde::Deserialize)]
-    struct Row {
-        #[serde(default)]
-        versioning: Versioning,
-    }
-    let table = transaction.open_table(BUCKETS).or_storage()?;
-    let row = table.get(name).or_storage()?.ok_or_else(|| no_such_bucket(name))?;
-    from_json::<Row>(row.value()).map(|row| row.versioning)
 }
 
 /// The next number of the one sequence that orders versions.

@@ -8,7 +8,6 @@ use super::commit::{Garbage, Pinned};
 use super::records::{Checksum, Object, SEGMENTS, Segment, VERSIONS, Version, Versioning};
 use super::{
     OrStorage, Result, Store, StoreError, StoreErrorKind, from_json, next_sequence, to_json,
-    versioning_in,
 };
 
 /// What must hold of the current version for a write to happen, checked in its transaction.
@@ -120,9 +119,10 @@ impl Store {
         announcer: Option<Announcer>,
     ) -> Result<Option<String>> {
         let (bucket, key) = (bucket.to_owned(), key.to_vec());
+        let buckets = self.buckets.clone();
         self.committer
             .commit(move |transaction, garbage| {
-                let versioning = versioning_in(transaction, &bucket)?;
+                let versioning = buckets.get(&bucket)?.versioning;
                 let current = current_in(transaction, &bucket, &key)?;
                 condition.check(current.as_ref().and_then(|version| version.object.as_ref()))?;
                 let told = announcer.map(|announcer| (announcer, new.object.clone()));
@@ -222,9 +222,10 @@ impl Store {
         announcer: Option<Announcer>,
     ) -> Result<Vec<Result<Deleted>>> {
         let (bucket, account) = (bucket.to_owned(), account.to_owned());
+        let buckets = self.buckets.clone();
         self.committer
             .commit(move |transaction, garbage| {
-                let versioning = versioning_in(transaction, &bucket)?;
+                let versioning = buckets.get(&bucket)?.versioning;
                 let mut results = Vec::with_capacity(deletions.len());
                 for deletion in deletions {
                     let marker = Version {

@@ -13,9 +13,7 @@ use super::objects::{
     Condition, NewBlob, NewObject, NewSegment, current_in, insert_object, random_name,
 };
 use super::records::{Checksum, Object, PARTS, Part, UPLOADS, Upload};
-use super::{
-    OrStorage, Result, Store, StoreError, StoreErrorKind, from_json, to_json, versioning_in,
-};
+use super::{OrStorage, Result, Store, StoreError, StoreErrorKind, from_json, to_json};
 use crate::s3::checksum;
 
 /// Every part but the last has at least this many bytes.
@@ -65,9 +63,10 @@ impl Store {
     ) -> Result<String> {
         let id = format!("{:012x}{}", upload.started_ms, random_name(24)?);
         let (bucket, key, name) = (bucket.to_owned(), key.to_vec(), id.clone());
+        let buckets = self.buckets.clone();
         self.committer
             .commit(move |transaction, _| {
-                versioning_in(transaction, &bucket)?;
+                buckets.get(&bucket)?;
                 let mut table = transaction.open_table(UPLOADS).or_storage()?;
                 let at = (bucket.as_str(), key.as_slice(), name.as_str());
                 table.insert(at, to_json(&upload)?.as_slice()).or_storage()?;
@@ -146,6 +145,7 @@ impl Store {
         announcer: Option<Announcer>,
     ) -> Result<(Object, Option<String>)> {
         let (bucket, key, id) = (bucket.to_owned(), key.to_vec(), id.to_owned());
+        let buckets = self.buckets.clone();
         self.committer
             .commit(move |transaction, garbage| {
                 let upload = upload_in(transaction, &bucket, &key, &id)?;
@@ -160,7 +160,7 @@ impl Store {
                 garbage.blobs.extend(unused.map(|(_, part)| BlobId(part.blob)));
                 remove_upload(transaction, &bucket, &key, &id)?;
                 let object = new.object.clone();
-                let versioning = versioning_in(transaction, &bucket)?;
+                let versioning = buckets.get(&bucket)?.versioning;
                 let place = (bucket.as_str(), versioning);
                 let version_id = insert_object(transaction, garbage, place, &key, new)?;
                 if let Some(announcer) = announcer {
@@ -175,9 +175,10 @@ impl Store {
     /// Gives an upload up, with all its parts.
     pub(crate) async fn abort_upload(&self, bucket: &str, key: &[u8], id: &str) -> Result<()> {
         let (bucket, key, id) = (bucket.to_owned(), key.to_vec(), id.to_owned());
+        let buckets = self.buckets.clone();
         self.committer
             .commit(move |transaction, garbage: &mut Garbage| {
-                versioning_in(transaction, &bucket)?;
+                buckets.get(&bucket)?;
                 upload_in(transaction, &bucket, &key, &id)?;
                 let parts = parts_in(transaction, &id)?;
                 garbage.blobs.extend(parts.iter().map(|(_, part)| BlobId(part.blob)));
